@@ -1,0 +1,726 @@
+//! One log file: folding it from its end, following it, appending to it.
+//!
+//! Owns the append protocol and all reading of logs. A [`Log`] is a cache of what the file holds; the file is the
+//! truth, others append to it at any time, and dropping a [`Log`] loses nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::value::RawValue;
+
+use crate::fold::{State, Verdict};
+use crate::host::{Durability, FsError, FsErrorKind, Host};
+use crate::id::{fingerprint, parse_ulid};
+use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, DAMAGE_RUN_BYTES_MAX};
+use crate::message::Draft;
+use crate::record::{CheckRecord, MARKER, Record, leading_record, occurrences};
+use crate::scan::{Damage, Visitor, scan};
+use crate::{Error, Result};
+
+/// How much of a file is read at once when it is folded from the front.
+const CHUNK_BYTES: u64 = 1024 * 1024;
+/// How much of a file's end is read first.
+const TAIL_BYTES: u64 = 64 * 1024;
+/// The most of a file's end that is kept while a checkpoint is searched.
+const TAIL_BYTES_MAX: u64 = 1024 * 1024;
+/// Two pieces of a file that lie this close are read as one.
+const READ_GAP_BYTES: u64 = 16 * 1024;
+/// At most this many damaged ranges are remembered one by one.
+const DAMAGE_LIST_MAX: usize = 1000;
+
+/// A log and what is known of it.
+#[derive(Debug)]
+pub struct Log {
+    path: String,
+    /// Nothing behind this offset is looked at: a fork sees its parent as it was.
+    limit: Option<u64>,
+    folded: Folded,
+    /// The size when last seen.
+    size: u64,
+}
+
+/// The fold of the bytes up to `end`.
+#[derive(Debug, Default)]
+struct Folded {
+    state: State,
+    end: u64,
+    /// Whether the byte before `end` is no newline, so that the next record must bring one.
+    line_open: bool,
+    index: Option<Index>,
+    damage: Vec<Damage>,
+    /// The first damage that no checkpoint has bridged yet.
+    unbridged: Option<u64>,
+    check_bytes: u64,
+}
+
+/// Where messages lie: all of this log whose number is above `floor`, with everything that changes them.
+#[derive(Debug, Default)]
+struct Index {
+    floor: u64,
+    /// The number before that of the first entry: `floor`, or what a fork inherits.
+    base: u64,
+    entries: Vec<Entry>,
+    /// Records that change a message: by its number, in file order.
+    changes: BTreeMap<u64, Vec<Span>>,
+    /// Whether the log was folded from its first byte, so that `ops` holds every operation.
+    whole: bool,
+    ops: HashMap<u128, (u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    span: Span,
+    /// Its place among the record's messages.
+    item: u32,
+    id: u128,
+    at: u64,
+    parent: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    from: u64,
+    len: u64,
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// Its ULID.
+    pub id: u128,
+    /// The message before it on its branch; 0 for a first one.
+    pub parent: u64,
+    /// When it came, in ms.
+    pub created_at: u64,
+    /// When it last changed, in ms.
+    pub updated_at: u64,
+    /// The message.
+    pub json: String,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub enum Appended {
+    /// The record is in the log, and the fold has decided on it.
+    Decided(Decided),
+    /// The file is gone: the session has another generation, or is no more.
+    Gone,
+}
+
+/// The fold's decision on an appended record.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided {
+    /// What it says.
+    pub verdict: Verdict,
+    /// Where the record begins.
+    pub offset: u64,
+    /// Whether nothing of others came between the state that the record was made for and the record.
+    pub alone: bool,
+}
+
+impl Log {
+    /// Loads a log from its end: what it costs does not depend on the length of the log.
+    pub fn load(host: &mut impl Host, path: &str, limit: Option<u64>) -> Result<Self> {
+        Self::load_indexed(host, path, limit, None)
+    }
+
+    /// Loads a log with an index of all messages above `floor`.
+    fn load_indexed(host: &mut impl Host, path: &str, limit: Option<u64>, floor: Option<u64>) -> Result<Self> {
+        let size = limited(host.stat(path)?, limit);
+        let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size };
+        let start = log.find_check(host, size, floor)?;
+        log.folded.index = floor.map(|_| Index::default());
+        if let Some(Start { check, tail }) = start
+            && let Some(state) = State::from_check(&check)
+        {
+            log.folded.resume(state, &check);
+            log.folded.fold_buffer(&tail, size);
+        }
+        log.fold_to(host, size, None)?;
+        Ok(log)
+    }
+
+    /// The state as of the last look at the file.
+    pub fn state(&self) -> &State {
+        &self.folded.state
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The size of the file as of the last look.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The offset up to which everything is decided.
+    pub fn end(&self) -> u64 {
+        self.folded.end
+    }
+
+    /// Damage seen by what was folded here.
+    pub fn damage(&self) -> &[Damage] {
+        &self.folded.damage
+    }
+
+    /// Roughly how much memory this takes, in index entries.
+    pub fn weight(&self) -> usize {
+        self.folded.index.as_ref().map_or(1, |index| 1 + index.entries.len() + index.changes.len())
+    }
+
+    /// Takes in what others have appended. `false` where the file is gone.
+    pub fn refresh(&mut self, host: &mut impl Host) -> Result<bool> {
+        let size = match host.stat(&self.path) {
+            Ok(size) => limited(size, self.limit),
+            Err(error) if error.kind == FsErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if size < self.folded.end {
+            // Somebody has cut the file. What was read before is no longer there to be promised.
+            *self = Self::load(host, &self.path, self.limit)?;
+        } else if size != self.size {
+            self.fold_to(host, size, None)?;
+        }
+        Ok(true)
+    }
+
+    /// Appends `record`, which the caller made for the state at hand, and finds out what became of it.
+    ///
+    /// Guarantee: on `Decided` the record is in the file, as durable as asked. On an error it is wholly there or
+    /// wholly absent, and nothing before it was touched.
+    pub fn append(&mut self, host: &mut impl Host, durability: Durability, record: &Record<'_>) -> Result<Appended> {
+        let mut data = String::new();
+        if self.size > self.folded.end || self.folded.line_open {
+            // Somebody's torn record: it must not swallow ours.
+            data.push('\n');
+        }
+        let check_from = data.len() as u64;
+        let check = self.folded.check_due().then(|| Record::Check(Box::new(self.folded.state.to_check(self.folded.end))));
+        if let Some(check) = &check {
+            data.push_str(&check.line());
+        }
+        let record_from = data.len() as u64;
+        let line = record.line();
+        data.push_str(&line);
+        let text = line.trim_end_matches('\n');
+        let before = self.size;
+        match host.append(&self.path, &data, durability) {
+            Ok(size) if size == before + data.len() as u64 && before == self.folded.end => {
+                // Nothing came between: what we wrote is what there is to fold.
+                let mut folder = Folder { folded: &mut self.folded, want: Some(text), found: None, resync: None };
+                if let Some(check) = &check {
+                    folder.record(check, "", before + check_from, before + record_from - 1);
+                }
+                folder.record(record, text, before + record_from, size - 1);
+                let (found, resync) = (folder.found, folder.resync);
+                if let (Some((verdict, from)), None) = (found, resync) {
+                    self.folded.end = size;
+                    self.folded.line_open = false;
+                    self.size = size;
+                    return Ok(Appended::Decided(Decided { verdict, offset: from, alone: true }));
+                }
+                self.decided(host, size, text)
+            }
+            Ok(size) => self.decided(host, size, text),
+            Err(error) if error.kind == FsErrorKind::NotFound => Ok(Appended::Gone),
+            Err(error) if error.kind == FsErrorKind::Closed => Err(error.into()),
+            Err(error) => self.settle(host, durability, text, error),
+        }
+    }
+
+    /// Reads back what lies between, our record included.
+    fn decided(&mut self, host: &mut impl Host, size: u64, text: &str) -> Result<Appended> {
+        match self.fold_to(host, size, Some(text))? {
+            Some((verdict, offset)) => Ok(Appended::Decided(Decided { verdict, offset, alone: false })),
+            None => Err(Error::new(
+                crate::ErrorKind::Unavailable,
+                format!("what was appended to {} cannot be read back; retry with the same operation id", self.path),
+            )),
+        }
+    }
+
+    /// After a failed append nobody knows whether the record arrived: the file tells.
+    fn settle(&mut self, host: &mut impl Host, durability: Durability, text: &str, error: FsError) -> Result<Appended> {
+        let Ok(size) = host.stat(&self.path) else { return Err(error.into()) };
+        match self.fold_to(host, size, Some(text)) {
+            Ok(Some((verdict, offset))) => {
+                if durability == Durability::Synced {
+                    host.sync(&self.path)?;
+                }
+                Ok(Appended::Decided(Decided { verdict, offset, alone: false }))
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Folds up to `to`, which is the size of the file. Returns the verdict on the record `want` where it was met.
+    fn fold_to(&mut self, host: &mut impl Host, to: u64, want: Option<&str>) -> Result<Option<(Verdict, u64)>> {
+        self.size = to;
+        let mut found = None;
+        let mut limit = CHUNK_BYTES;
+        while self.folded.end < to {
+            let from = self.folded.end;
+            let bytes = read(host, &self.path, from, to.min(from + limit))?;
+            let whole = from + bytes.len() as u64 >= to;
+            let mut folder = Folder { folded: &mut self.folded, want, found: None, resync: None };
+            let decided = scan(&bytes, from, &mut folder);
+            found = folder.found.or(found);
+            if let Some((check, state)) = folder.resync {
+                self.folded.resync(&check, state);
+                continue;
+            }
+            self.folded.advance(&bytes, decided);
+            if decided == 0 {
+                // Either a record on its way at the end of the file, or one larger than a chunk.
+                if whole || bytes.is_empty() {
+                    break;
+                }
+                limit *= 4;
+                if limit > 4 * DAMAGE_RUN_BYTES_MAX {
+                    return Err(Error::damaged(format!(
+                        "{} holds no record in {limit} bytes from offset {from}; run doctor, then salvage what is readable",
+                        self.path
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Looks from the end for a checkpoint to start from, one with no message above `floor` where that is given.
+    fn find_check(&self, host: &mut impl Host, size: u64, floor: Option<u64>) -> Result<Option<Start>> {
+        let fits = |check: &CheckRecord| floor.is_none_or(|floor| check.n <= floor) && State::from_check(check).is_some();
+        let mut tail = Tail { from: size, bytes: Vec::new() };
+        let mut window = TAIL_BYTES;
+        // First in a window that is kept, because what it holds is folded next.
+        while tail.from > 0 && window <= TAIL_BYTES_MAX {
+            let from = size.saturating_sub(window);
+            let mut bytes = read(host, &self.path, from, tail.from)?;
+            bytes.append(&mut tail.bytes);
+            tail = Tail { from: size.saturating_sub(bytes.len() as u64), bytes };
+            if let Some(check) = last_check(&tail.bytes, &fits) {
+                let kept = check.upto >= tail.from;
+                return Ok(Some(Start { check, tail: if kept { tail } else { Tail { from: size, bytes: Vec::new() } } }));
+            }
+            if from == 0 {
+                return Ok(None);
+            }
+            window *= 2;
+        }
+        // Then piece by piece; a checkpoint that two pieces share is passed over for the one before.
+        let mut to = tail.from;
+        while to > 0 {
+            let from = to.saturating_sub(CHUNK_BYTES);
+            let bytes = read(host, &self.path, from, to)?;
+            if let Some(check) = last_check(&bytes, &fits) {
+                return Ok(Some(Start { check, tail: Tail { from: size, bytes: Vec::new() } }));
+            }
+            if size - from > 4 * DAMAGE_RUN_BYTES_MAX && floor.is_none() {
+                break;
+            }
+            to = from;
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that all messages above `floor` can be found, with everything that changes them.
+    pub fn index_from(&mut self, host: &mut impl Host, floor: u64) -> Result<()> {
+        let known = self.folded.index.as_ref().is_some_and(|index| index.floor <= floor);
+        if !known {
+            let mut damage = std::mem::take(&mut self.folded.damage);
+            *self = Self::load_indexed(host, &self.path, self.limit, Some(floor))?;
+            damage.retain(|damage| !self.folded.damage.contains(damage));
+            self.folded.damage.extend(damage);
+            self.folded.damage.sort_unstable();
+        }
+        Ok(())
+    }
+
+    /// Folds the whole file, so that every operation and all damage is known.
+    pub fn index_whole(&mut self, host: &mut impl Host) -> Result<()> {
+        if self.folded.index.as_ref().is_some_and(|index| index.whole) {
+            return Ok(());
+        }
+        let size = limited(host.stat(&self.path)?, self.limit);
+        self.folded = Folded { index: Some(Index { whole: true, ..Index::default() }), ..Folded::default() };
+        self.fold_to(host, size, None).map(|_| ())
+    }
+
+    /// The first message and the number of messages of an operation that counted, from the whole log.
+    pub fn operation(&mut self, host: &mut impl Host, op: &str) -> Result<Option<(u64, u64)>> {
+        self.index_whole(host)?;
+        Ok(self.folded.index.as_ref().and_then(|index| index.ops.get(&fingerprint(op)).copied()))
+    }
+
+    /// The parent of a message, from the index.
+    pub fn parent(&self, seq: u64) -> Option<u64> {
+        self.folded.index.as_ref()?.entry(seq).map(|entry| entry.parent)
+    }
+
+    /// The number of the message with that ULID, from the index.
+    pub fn find_ulid(&self, id: u128) -> Option<u64> {
+        let index = self.folded.index.as_ref()?;
+        let place = index.entries.iter().rposition(|entry| entry.id == id && entry.span.len > 0)?;
+        Some(index.base + 1 + place as u64)
+    }
+
+    /// Reads the messages of `ranges`, which the index must cover. Those that cannot be read are left out.
+    /// Ends early behind the message that takes the answer past `bytes_max`.
+    pub fn messages(&self, host: &mut impl Host, ranges: &[(u64, u64)], bytes_max: usize) -> Result<Vec<Stored>> {
+        self.read_messages(host, ranges, bytes_max, true)
+    }
+
+    /// As [`Log::messages`], as they were appended.
+    pub fn originals(&self, host: &mut impl Host, ranges: &[(u64, u64)]) -> Result<Vec<Stored>> {
+        self.read_messages(host, ranges, usize::MAX, false)
+    }
+
+    fn read_messages(&self, host: &mut impl Host, ranges: &[(u64, u64)], bytes_max: usize, changed: bool) -> Result<Vec<Stored>> {
+        let Some(index) = &self.folded.index else { return Ok(Vec::new()) };
+        let wanted = ranges.iter().flat_map(|(from, to)| *from..=*to);
+        let mut stored = Vec::new();
+        let mut bytes = 0;
+        let mut batch: Vec<u64> = Vec::new();
+        let mut batch_bytes = 0;
+        for seq in wanted {
+            let Some(entry) = index.entry(seq).filter(|entry| entry.span.len > 0) else { continue };
+            batch.push(seq);
+            batch_bytes += entry.span.len;
+            if batch_bytes >= CHUNK_BYTES {
+                bytes += self.read_batch(host, index, &std::mem::take(&mut batch), changed, &mut stored)?;
+                batch_bytes = 0;
+                if bytes >= bytes_max {
+                    return Ok(stored);
+                }
+            }
+        }
+        self.read_batch(host, index, &batch, changed, &mut stored)?;
+        Ok(stored)
+    }
+
+    fn read_batch(&self, host: &mut impl Host, index: &Index, batch: &[u64], changed: bool, out: &mut Vec<Stored>) -> Result<usize> {
+        let entries = batch.iter().filter_map(|seq| index.entry(*seq)).map(|entry| entry.span);
+        let changes = batch.iter().filter(|_| changed).filter_map(|seq| index.changes.get(seq)).flatten().copied();
+        let pieces = Pieces::read(host, &self.path, entries.chain(changes).collect())?;
+        let mut bytes = 0;
+        for seq in batch {
+            let Some(entry) = index.entry(*seq) else { continue };
+            let Some(Record::Append(append)) = pieces.record(entry.span) else { continue };
+            let Some(json) = append.m.get(entry.item as usize) else { continue };
+            let (id, parent, created_at) = (entry.id, entry.parent, entry.at);
+            let mut stored = Stored { seq: *seq, id, parent, created_at, updated_at: created_at, json: json.get().to_owned() };
+            pieces.change(&mut stored, index.changes.get(seq).filter(|_| changed), None);
+            bytes += stored.json.len();
+            out.push(stored);
+        }
+        Ok(bytes)
+    }
+
+    /// Applies to messages that a fork has inherited what the fork has changed of them.
+    pub fn change(&self, host: &mut impl Host, stored: &mut [Stored]) -> Result<()> {
+        let Some(index) = &self.folded.index else { return Ok(()) };
+        let spans: Vec<Span> = stored.iter().filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
+        let pieces = Pieces::read(host, &self.path, spans)?;
+        for stored in stored {
+            pieces.change(stored, index.changes.get(&stored.seq), None);
+        }
+        Ok(())
+    }
+
+    /// Whether the text record that begins at `at` had its place: `stored` is the message as it was appended.
+    pub fn text_applied(&self, host: &mut impl Host, mut stored: Stored, at: u64) -> Result<bool> {
+        let Some(index) = &self.folded.index else { return Ok(false) };
+        let spans = index.changes.get(&stored.seq);
+        let pieces = Pieces::read(host, &self.path, spans.into_iter().flatten().copied().collect())?;
+        Ok(pieces.change(&mut stored, spans, Some(at)))
+    }
+
+    /// Calls `each` with every record that counts or is unknown, from the first byte on: what a rewrite keeps.
+    pub fn for_each(&self, host: &mut impl Host, each: &mut dyn FnMut(&Record<'_>, &str, Verdict)) -> Result<()> {
+        let mut walker = Walker { state: State::default(), each };
+        let (mut from, mut limit) = (0, CHUNK_BYTES);
+        while from < self.folded.end {
+            let bytes = read(host, &self.path, from, self.folded.end.min(from + limit))?;
+            let decided = scan(&bytes, from, &mut walker);
+            from += decided as u64;
+            if decided == 0 {
+                if bytes.is_empty() || from + bytes.len() as u64 >= self.folded.end {
+                    break;
+                }
+                limit *= 4;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn limited(size: u64, limit: Option<u64>) -> u64 {
+    limit.map_or(size, |limit| size.min(limit))
+}
+
+/// Reads `from..to`, or as much of it as there is.
+pub fn read(host: &mut impl Host, path: &str, from: u64, to: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut at = from;
+    while at < to {
+        let limit = u32::try_from(to - at).unwrap_or(u32::MAX);
+        let piece = match host.read_text(path, at, limit) {
+            // Only a range that begins inside a character begins later than asked. What is cut there is no record's
+            // beginning, so any bytes that cannot be one may stand for it.
+            Ok(text) if text.start > at && !text.data.is_empty() => {
+                let cut = usize::try_from(text.start - at).unwrap_or(0).min(3);
+                [&[0x80; 3].get(..cut).unwrap_or_default(), text.data.as_bytes()].concat()
+            }
+            Ok(text) => text.data.into_bytes(),
+            Err(error) if error.kind == FsErrorKind::NotText => host.read_bytes(path, at, limit)?,
+            Err(error) => return Err(error.into()),
+        };
+        if piece.is_empty() {
+            break;
+        }
+        at += piece.len() as u64;
+        if bytes.is_empty() {
+            bytes = piece;
+        } else {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Where a fold starts: a checkpoint, and the file's end as far as it was read.
+struct Start {
+    check: CheckRecord,
+    tail: Tail,
+}
+
+struct Tail {
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+/// The last checkpoint in `bytes` that `fits`.
+fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> bool) -> Option<CheckRecord> {
+    let marker = format!("{MARKER}check\"");
+    let places: Vec<usize> = occurrences(bytes, marker.as_bytes()).collect();
+    places.into_iter().rev().find_map(|place| {
+        let piece = bytes.get(place..)?;
+        let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
+        let length = leading_record(piece.get(..length)?)?;
+        match Record::parse(piece.get(..length)?)? {
+            (Record::Check(check), _) if fits(&check) => Some(*check),
+            _ => None,
+        }
+    })
+}
+
+impl Folded {
+    /// Takes up the fold at a checkpoint.
+    fn resume(&mut self, state: State, check: &CheckRecord) {
+        if let Some(index) = &mut self.index {
+            *index = Index { floor: state.count, base: state.count, ..Index::default() };
+        }
+        self.state = state;
+        self.end = check.upto;
+        self.line_open = false;
+    }
+
+    /// Takes a checkpoint's word for what damage has hidden before it, and goes back to where it stands.
+    fn resync(&mut self, check: &CheckRecord, state: State) {
+        if let Some(index) = &mut self.index {
+            index.forget_from(check.upto, state.count);
+        }
+        self.state = state;
+        self.end = check.upto;
+        self.line_open = false;
+        self.unbridged = None;
+        self.damage.retain(|damage| damage.from < check.upto);
+    }
+
+    fn fold_buffer(&mut self, tail: &Tail, size: u64) {
+        let Some(bytes) = self.end.checked_sub(tail.from).and_then(|skip| tail.bytes.get(usize::try_from(skip).ok()?..)) else {
+            return;
+        };
+        if tail.from == size {
+            return;
+        }
+        let mut folder = Folder { folded: self, want: None, found: None, resync: None };
+        let from = folder.folded.end;
+        let decided = scan(bytes, from, &mut folder);
+        match folder.resync {
+            Some((check, state)) => self.resync(&check, state),
+            None => self.advance(bytes, decided),
+        }
+    }
+
+    fn advance(&mut self, bytes: &[u8], decided: usize) {
+        if let Some(last) = decided.checked_sub(1) {
+            self.end += decided as u64;
+            self.line_open = bytes.get(last) != Some(&b'\n');
+        }
+    }
+
+    fn check_due(&self) -> bool {
+        let bytes = self.end.saturating_sub(self.state.checked);
+        self.state.begun() && bytes >= CHECK_SPACING * self.check_bytes && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS)
+    }
+}
+
+/// Folds what a scan finds.
+struct Folder<'a> {
+    folded: &'a mut Folded,
+    want: Option<&'a str>,
+    found: Option<(Verdict, u64)>,
+    resync: Option<(CheckRecord, State)>,
+}
+
+impl Visitor for Folder<'_> {
+    fn record(&mut self, record: &Record<'_>, text: &str, from: u64, to: u64) {
+        if self.resync.is_some() {
+            return;
+        }
+        let folded = &mut *self.folded;
+        if let Record::Check(check) = record {
+            folded.check_bytes = to - from;
+            if check.upto > folded.state.checked {
+                if folded.unbridged.is_some_and(|damage| damage < check.upto)
+                    && let Some(state) = State::from_check(check)
+                {
+                    self.resync = Some(((**check).clone(), state));
+                    return;
+                }
+            }
+        }
+        let verdict = folded.state.apply(record, from);
+        if let Some(index) = &mut folded.index {
+            index.note(&folded.state, record, verdict, Span { from, len: to - from });
+        }
+        if self.want == Some(text) {
+            self.found = Some((verdict, from));
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        let folded = &mut *self.folded;
+        if self.resync.is_some() {
+            return;
+        }
+        folded.unbridged = folded.unbridged.or(Some(damage.from));
+        if folded.damage.len() < DAMAGE_LIST_MAX && !folded.damage.contains(&damage) {
+            folded.damage.push(damage);
+        }
+    }
+}
+
+/// Shows what a scan finds to somebody who keeps a state but no offsets.
+struct Walker<'a> {
+    state: State,
+    each: &'a mut dyn FnMut(&Record<'_>, &str, Verdict),
+}
+
+impl Visitor for Walker<'_> {
+    fn record(&mut self, record: &Record<'_>, text: &str, from: u64, _: u64) {
+        let verdict = self.state.apply(record, from);
+        (self.each)(record, text, verdict);
+    }
+
+    fn damage(&mut self, _: Damage) {}
+}
+
+impl Index {
+    fn entry(&self, seq: u64) -> Option<Entry> {
+        let place = seq.checked_sub(self.base + 1)?;
+        self.entries.get(usize::try_from(place).ok()?).copied()
+    }
+
+    fn note(&mut self, state: &State, record: &Record<'_>, verdict: Verdict, span: Span) {
+        let Verdict::Counts { seq, count } = verdict else { return };
+        match record {
+            Record::Session(_) => self.base = state.inherited,
+            Record::Append(append) => {
+                // Numbers of messages that can no longer be read.
+                while self.base + (self.entries.len() as u64) + 1 < seq {
+                    self.entries.push(Entry::default());
+                }
+                let id = parse_ulid(&append.stamp.id).unwrap_or(0);
+                for item in 0..count {
+                    let parent = state.path.before(seq + item);
+                    let item = u32::try_from(item).unwrap_or(u32::MAX);
+                    self.entries.push(Entry { span, item, id: id.wrapping_add(u128::from(item)), at: append.stamp.at, parent });
+                }
+            }
+            Record::Text(_) | Record::Update(_) if seq > self.floor => self.changes.entry(seq).or_default().push(span),
+            _ => {}
+        }
+        if let Some(op) = record.stamp().and_then(|stamp| stamp.op.as_ref())
+            && self.whole
+        {
+            self.ops.insert(fingerprint(op), (seq, count));
+        }
+    }
+
+    /// Forgets everything from `offset` on, where `count` messages were known.
+    fn forget_from(&mut self, offset: u64, count: u64) {
+        self.entries.retain(|entry| entry.span.len == 0 || entry.span.from < offset);
+        self.entries.resize(usize::try_from(count.saturating_sub(self.base)).unwrap_or(0), Entry::default());
+        self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
+    }
+}
+
+/// Pieces of a file that were read together.
+struct Pieces(Vec<(Span, Vec<u8>)>);
+
+impl Pieces {
+    fn read(host: &mut impl Host, path: &str, mut spans: Vec<Span>) -> Result<Self> {
+        spans.sort_unstable_by_key(|span| span.from);
+        let mut merged: Vec<Span> = Vec::new();
+        for span in spans {
+            match merged.last_mut() {
+                Some(last) if span.from <= last.from + last.len + READ_GAP_BYTES => {
+                    last.len = last.len.max(span.from + span.len - last.from);
+                }
+                _ => merged.push(span),
+            }
+        }
+        let read = |span: Span| Ok((span, read(host, path, span.from, span.from + span.len)?));
+        merged.into_iter().map(read).collect::<Result<_>>().map(Self)
+    }
+
+    /// Applies the records at `spans` to a message. Returns whether the text record that begins at `watched` applied.
+    fn change(&self, stored: &mut Stored, spans: Option<&Vec<Span>>, watched: Option<u64>) -> bool {
+        let Some(spans) = spans else { return false };
+        let mut draft = Draft::new(&stored.json);
+        let mut applied = false;
+        for span in spans {
+            match self.record(*span) {
+                Some(Record::Text(text)) => {
+                    let fits = draft.push_text(&text);
+                    applied |= fits && watched == Some(span.from);
+                }
+                Some(Record::Update(update)) => {
+                    stored.updated_at = stored.updated_at.max(update.stamp.at);
+                    draft.update(&update);
+                }
+                _ => {}
+            }
+        }
+        stored.json = draft.finish();
+        applied
+    }
+
+    fn record(&self, span: Span) -> Option<Record<'_>> {
+        let place = self.0.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
+        let (piece, bytes) = self.0.get(place)?;
+        let skip = usize::try_from(span.from - piece.from).ok()?;
+        let bytes = bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
+        Record::parse(bytes).map(|(record, _)| record)
+    }
+}
+
+/// Borrows a minified text as raw JSON.
+pub fn raw(text: &str) -> Result<&RawValue> {
+    serde_json::from_str(text).map_err(|_| Error::internal("minified JSON does not parse; please report this"))
+}

@@ -1,0 +1,575 @@
+//! Records and their lines: the bytes of a log.
+//!
+//! The authority on every byte is docs/format.md. This module writes and reads single records; it knows nothing of
+//! what they mean together (that is the fold) nor of where they lie (that is the log).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crc::{CRC_32_ISCSI, Crc, Digest, Table};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::facts::Facts;
+use crate::limits::NUMBER_MAX;
+
+/// How every record begins. Its one space cannot occur between tokens of what callers give (that is minified), and a
+/// bare quote cannot occur in a string: so these bytes are nowhere but at the beginning of a record.
+pub const MARKER: &str = "{\"t\": \"";
+/// How the checksum begins.
+const SUM: &str = ",\"c\":\"";
+/// The length of the checksum with all that encloses it: `,"c":"01234567"}`.
+const TRAILER_LEN: usize = 16;
+
+/// CRC-32C. Tables of 16 lanes are about as fast as the component can be without instructions of its own.
+static CASTAGNOLI: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+
+/// What a record is.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// The first record of a log: whose it is and how it began.
+    Session(Box<SessionRecord<'a>>),
+    /// Messages behind the head.
+    Append(AppendRecord<'a>),
+    /// Text behind the text of a message's part.
+    Text(TextRecord<'a>),
+    /// A change of a message.
+    Update(UpdateRecord<'a>),
+    /// Another head.
+    Head(HeadRecord<'a>),
+    /// A change of the session's facts.
+    Facts(FactsRecord<'a>),
+    /// The fold as of an earlier offset.
+    Check(Box<CheckRecord>),
+    /// The end of a generation.
+    Seal(SealRecord<'a>),
+    /// The end of the session.
+    Purge(PurgeRecord<'a>),
+    /// A session of the catalogue.
+    Entry(Box<EntryRecord>),
+    /// A session that is being written.
+    Open(OpenRecord<'a>),
+    /// The beginning of a catalogue.
+    Catalogue(CatalogueRecord),
+    /// Where a session of a scope stands in a catalogue.
+    Ref(RefRecord<'a>),
+    /// A type or shape that this version does not know: kept and counted.
+    Unknown,
+}
+
+/// What all records that change a session carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp<'a> {
+    /// A ULID of the record's own.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// When, in ms.
+    pub at: u64,
+    /// The offset up to which the writer had folded the log.
+    pub b: u64,
+    /// The caller's operation id.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<Cow<'a, str>>,
+    /// The head that the caller expects: the record does not count where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
+}
+
+/// See [`Record::Session`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionRecord<'a> {
+    /// The format's version.
+    pub v: u32,
+    /// The session's id.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// The generation.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+    /// The record's own id: tells creators that raced apart.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// When, in ms.
+    pub at: u64,
+    /// The facts at the beginning.
+    pub facts: Facts,
+    /// What a fork begins with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Segment>,
+}
+
+/// A run of messages of another log that a fork begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// The session's id.
+    pub s: String,
+    /// The generation.
+    pub g: u32,
+    /// The first message, in that log's own numbers.
+    pub a: u64,
+    /// The last message.
+    pub z: u64,
+    /// The size of that log at the time of the fork: nothing behind it is seen.
+    pub u: u64,
+}
+
+/// See [`Record::Append`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AppendRecord<'a> {
+    /// Who, when, on what condition. The id is the first message's; the next ones count up from it.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// How many messages the writer knew of.
+    pub n: u64,
+    /// The messages.
+    #[serde(borrow)]
+    pub m: Vec<&'a RawValue>,
+}
+
+/// See [`Record::Text`]. Written once per streamed piece, therefore so short.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TextRecord<'a> {
+    /// The message.
+    pub m: u64,
+    /// The part, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p: u64,
+    /// The length of the part's text before, in bytes: the record counts only there.
+    pub o: u64,
+    /// The text.
+    #[serde(borrow)]
+    pub x: Cow<'a, str>,
+}
+
+/// See [`Record::Update`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdateRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// The message.
+    pub m: u64,
+    /// A merge patch.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<&'a RawValue>,
+    /// Parts to add at the end.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<&'a RawValue>,
+}
+
+/// Why the head moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// Messages were hidden; an unrevert shows them again until the next append.
+    Revert,
+    /// What the last revert hid is shown again.
+    Unrevert,
+    /// Another branch was chosen.
+    Branch,
+}
+
+/// See [`Record::Head`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HeadRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// Why.
+    pub why: Why,
+    /// The last message that stays (0: none).
+    #[serde(default)]
+    pub keep: u64,
+    /// The ranges that come behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<(u64, u64)>,
+    /// The caller's note.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'a RawValue>,
+}
+
+/// See [`Record::Facts`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FactsRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// A merge patch of the facts.
+    #[serde(borrow)]
+    pub set: &'a RawValue,
+}
+
+/// See [`Record::Check`]: the fold's state in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckRecord {
+    /// The offset of which this is the state.
+    pub upto: u64,
+    /// How many messages there are, inherited ones included.
+    pub n: u64,
+    /// How many of them are inherited.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub inherited: u64,
+    /// The generation.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+    /// The session's id.
+    pub session: String,
+    /// The facts.
+    pub facts: Facts,
+    /// The visible path.
+    pub path: Vec<(u64, u64)>,
+    /// The path before the revert that can still be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Vec<(u64, u64)>>,
+    /// The offset from which on `ops` is complete.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub window: u64,
+    /// The `upto` of the checkpoint before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub last: u64,
+    /// Operations since `window`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops: Vec<OpRecord>,
+    /// Records of unknown type so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
+}
+
+/// An operation that counted: where it stands, the fingerprint of its id, its first message and how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpRecord(pub u64, pub String, pub u64, pub u64);
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rewrite {
+    /// To merge updates into their messages.
+    Compact,
+    /// To hold the inherited messages too.
+    Detach,
+}
+
+/// See [`Record::Seal`]. The next generation is a function of the log up to here, so that anybody can write it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SealRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// What the next generation is.
+    pub why: Rewrite,
+}
+
+/// See [`Record::Purge`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PurgeRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+}
+
+/// See [`Record::Entry`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EntryRecord {
+    /// The session's id.
+    pub session: String,
+    /// The generation.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+    /// The size of the log that this was read from.
+    pub size: u64,
+    /// How many messages are visible.
+    pub n: u64,
+    /// The head.
+    pub head: u64,
+    /// Whether a revert can be undone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub undo: bool,
+    /// The facts.
+    pub facts: Facts,
+    /// The writer that has finished with the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<String>,
+    /// Whether the session is gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gone: bool,
+    /// Writers that have not finished yet: writer to time. Not stored: each has an `open` record.
+    #[serde(skip)]
+    pub writers: BTreeMap<String, u64>,
+}
+
+/// See [`Record::Open`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OpenRecord<'a> {
+    /// The session's id.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// The writer.
+    #[serde(borrow)]
+    pub writer: Cow<'a, str>,
+    /// When, in ms.
+    pub at: u64,
+}
+
+/// See [`Record::Catalogue`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueRecord {
+    /// The format's version.
+    pub v: u32,
+    /// The generation.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+    /// How many sessions the snapshot holds.
+    pub sessions: u64,
+    /// The length in bytes of the sessions' lines, which follow, newest first.
+    pub lines: u64,
+    /// The length in bytes of the references' lines, which follow those, by scope and then newest first.
+    pub refs: u64,
+}
+
+/// See [`Record::Ref`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RefRecord<'a> {
+    /// The fingerprint of the scope.
+    #[serde(borrow)]
+    pub scope: Cow<'a, str>,
+    /// When the session last changed, in ms.
+    pub updated: u64,
+    /// The session's id.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// Where its line begins, from the first session's line on.
+    pub at: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Record<'_> {
+    /// The type's name on disk.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::Append(_) => "append",
+            Self::Text(_) => "+",
+            Self::Update(_) => "update",
+            Self::Head(_) => "head",
+            Self::Facts(_) => "facts",
+            Self::Check(_) => "check",
+            Self::Seal(_) => "seal",
+            Self::Purge(_) => "purge",
+            Self::Entry(_) => "entry",
+            Self::Open(_) => "open",
+            Self::Catalogue(_) => "catalogue",
+            Self::Ref(_) => "ref",
+            Self::Unknown => "",
+        }
+    }
+
+    /// The record's own id, where it has one.
+    pub fn stamp(&self) -> Option<&Stamp<'_>> {
+        match self {
+            Self::Append(record) => Some(&record.stamp),
+            Self::Update(record) => Some(&record.stamp),
+            Self::Head(record) => Some(&record.stamp),
+            Self::Facts(record) => Some(&record.stamp),
+            Self::Seal(record) => Some(&record.stamp),
+            Self::Purge(record) => Some(&record.stamp),
+            _ => None,
+        }
+    }
+
+    /// The record as a line with its newline.
+    pub fn line(&self) -> String {
+        let body = match self {
+            Self::Session(record) => serde_json::to_string(record),
+            Self::Append(record) => serde_json::to_string(record),
+            Self::Text(record) => serde_json::to_string(record),
+            Self::Update(record) => serde_json::to_string(record),
+            Self::Head(record) => serde_json::to_string(record),
+            Self::Facts(record) => serde_json::to_string(record),
+            Self::Check(record) => serde_json::to_string(record),
+            Self::Seal(record) => serde_json::to_string(record),
+            Self::Purge(record) => serde_json::to_string(record),
+            Self::Entry(record) => serde_json::to_string(record),
+            Self::Open(record) => serde_json::to_string(record),
+            Self::Catalogue(record) => serde_json::to_string(record),
+            Self::Ref(record) => serde_json::to_string(record),
+            Self::Unknown => return String::new(),
+        };
+        // Maps with text keys and no failing serializer: writing them cannot fail.
+        frame(self.kind(), body.as_deref().unwrap_or("{}"))
+    }
+
+    /// Reads a record from a line without its newline, or `None` where its checksum does not fit.
+    pub fn parse(line: &[u8]) -> Option<(Record<'_>, &str)> {
+        let text = verify(line)?;
+        let record = Self::parse_verified(text).unwrap_or(Record::Unknown);
+        Some((record, text))
+    }
+
+    fn parse_verified(text: &str) -> Option<Record<'_>> {
+        let kind = text.strip_prefix(MARKER)?.split('"').next()?;
+        Some(match kind {
+            "session" => Record::Session(read(text)?),
+            "append" => Record::Append(read(text).filter(|record: &AppendRecord<'_>| record.is_sound())?),
+            "+" => Record::Text(read(text).filter(|record: &TextRecord<'_>| record.m <= NUMBER_MAX && record.o <= NUMBER_MAX)?),
+            "update" => Record::Update(read(text).filter(|record: &UpdateRecord<'_>| record.stamp.is_sound() && record.m <= NUMBER_MAX)?),
+            "head" => Record::Head(read(text).filter(|record: &HeadRecord<'_>| record.stamp.is_sound())?),
+            "facts" => Record::Facts(read(text).filter(|record: &FactsRecord<'_>| record.stamp.is_sound())?),
+            "check" => Record::Check(read(text).filter(|record: &Box<CheckRecord>| record.is_sound())?),
+            "seal" => Record::Seal(read(text).filter(|record: &SealRecord<'_>| record.stamp.is_sound())?),
+            "purge" => Record::Purge(read(text).filter(|record: &PurgeRecord<'_>| record.stamp.is_sound())?),
+            "entry" => Record::Entry(read(text)?),
+            "open" => Record::Open(read(text)?),
+            "catalogue" => Record::Catalogue(read(text)?),
+            "ref" => Record::Ref(read(text)?),
+            _ => return None,
+        })
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+impl Stamp<'_> {
+    /// A checksum proves that we wrote a record, not that its numbers are sane.
+    fn is_sound(&self) -> bool {
+        self.at <= NUMBER_MAX && self.b <= NUMBER_MAX && self.head.unwrap_or(0) <= NUMBER_MAX && crate::id::parse_ulid(&self.id).is_some()
+    }
+}
+
+impl AppendRecord<'_> {
+    fn is_sound(&self) -> bool {
+        self.stamp.is_sound() && self.n <= NUMBER_MAX && !self.m.is_empty()
+    }
+}
+
+impl CheckRecord {
+    fn is_sound(&self) -> bool {
+        let path = crate::path::Path::new(self.path.clone());
+        [self.upto, self.n, self.window, self.last].iter().all(|number| *number <= NUMBER_MAX)
+            && self.inherited <= self.n
+            && path.is_some_and(|path| path.head() <= self.n)
+            && self.undo.as_ref().is_none_or(|undo| crate::path::Path::new(undo.clone()).is_some_and(|path| path.head() <= self.n))
+            && self.ops.iter().all(|op| op.2 <= NUMBER_MAX && op.3 <= NUMBER_MAX)
+    }
+}
+
+/// Frames a JSON object as a record of type `kind`.
+fn frame(kind: &str, body: &str) -> String {
+    let mut line = String::with_capacity(body.len() + kind.len() + 32);
+    line.push_str(MARKER);
+    line.push_str(kind);
+    line.push('"');
+    let members = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    if !members.is_empty() {
+        line.push(',');
+        line.push_str(members);
+    }
+    let sum = CASTAGNOLI.checksum(line.as_bytes());
+    line.push_str(SUM);
+    line.push_str(&format!("{sum:08x}\"}}\n"));
+    line
+}
+
+/// The text of a line whose marker and checksum fit.
+fn verify(line: &[u8]) -> Option<&str> {
+    let (covered, trailer) = line.split_at_checked(line.len().checked_sub(TRAILER_LEN)?)?;
+    let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(CASTAGNOLI.checksum(covered));
+    if fits { std::str::from_utf8(line).ok() } else { None }
+}
+
+/// The checksum that a trailer states.
+fn sum_of(trailer: &[u8]) -> Option<u32> {
+    let digits = trailer.strip_prefix(SUM.as_bytes())?.strip_suffix(b"\"}")?;
+    let lower = digits.len() == 8 && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !lower {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The length of the record at the beginning of `bytes`, where something else follows it without a newline.
+pub fn leading_record(bytes: &[u8]) -> Option<usize> {
+    if !bytes.starts_with(MARKER.as_bytes()) {
+        return None;
+    }
+    let mut digest: Digest<'_, u32, Table<16>> = CASTAGNOLI.digest();
+    let mut covered = 0;
+    for place in occurrences(bytes, SUM.as_bytes()) {
+        digest.update(bytes.get(covered..place)?);
+        covered = place;
+        let end = place + TRAILER_LEN;
+        if bytes.get(place..end).and_then(sum_of) == Some(digest.clone().finalize()) {
+            return std::str::from_utf8(bytes.get(..end)?).ok().map(str::len);
+        }
+    }
+    None
+}
+
+/// Where `pattern` occurs in `bytes`.
+pub fn occurrences<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let first = pattern.first().copied().unwrap_or(0);
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let place = from + bytes.get(from..)?.iter().position(|byte| *byte == first)?;
+            from = place + 1;
+            if bytes.get(place..)?.starts_with(pattern) {
+                return Some(place);
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(m: u64, x: &str) -> String {
+        Record::Text(TextRecord { m, p: 0, o: 5, x: x.into() }).line()
+    }
+
+    #[test]
+    fn a_record_is_a_line_that_people_and_tools_can_read() {
+        assert_eq!(text(3, "a\"b"), "{\"t\": \"+\",\"m\":3,\"o\":5,\"x\":\"a\\\"b\",\"c\":\"0fefca06\"}\n");
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let line = text(3, "hello");
+        let line = line.trim_end().as_bytes();
+        assert!(Record::parse(line).is_some());
+        for place in 0..line.len() {
+            for bit in 0..8 {
+                let mut changed = line.to_vec();
+                changed[place] ^= 1 << bit;
+                assert!(Record::parse(&changed).is_none(), "byte {place} bit {bit}");
+            }
+            assert!(Record::parse(&line[..place]).is_none());
+        }
+    }
+
+    #[test]
+    fn a_record_is_found_before_garbage() {
+        let line = text(3, "with \"c\":\"00000000\"} inside");
+        let line = line.trim_end();
+        assert_eq!(leading_record(format!("{line}\0\0garbage,\"c\":\"00000000\"}}").as_bytes()), Some(line.len()));
+        assert_eq!(leading_record(&line.as_bytes()[..line.len() - 1]), None);
+    }
+
+    #[test]
+    fn unknown_types_and_shapes_are_kept_as_unknown() {
+        for line in [frame("wish", "{\"a\":1}"), frame("append", "{}"), frame("+", "{\"m\":1,\"o\":18446744073709551615,\"x\":\"\"}")] {
+            assert!(matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Unknown, _))), "{line}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Making, changing, trashing and purging sessions.
+
+use super::{ATTEMPTS, FORMAT_VERSION, Look, Plan, Store};
+use crate::api::WriteOptions;
+use crate::facts::{Facts, NewSession, Session, SessionPatch};
+use crate::host::{FsErrorKind, Host};
+use crate::id::{Name, ulid, ulid_text};
+use crate::record::{FactsRecord, PurgeRecord, Record, Segment, SessionRecord};
+use crate::{Error, Result};
+
+impl<H: Host> Store<H> {
+    pub(super) fn create_session(&mut self, new: &NewSession) -> Result<Session> {
+        self.writable()?;
+        let now = self.host.now_ms();
+        let facts = new.facts(now)?;
+        self.begin(new.id.clone(), facts, Vec::new())
+    }
+
+    /// Creates the first generation of a session.
+    pub(super) fn begin(&mut self, id: Option<String>, facts: Facts, from: Vec<Segment>) -> Result<Session> {
+        let now = self.host.now_ms();
+        let record_id = ulid_text(ulid(now, self.host.random()));
+        let taken = |id: &str| Error::conflict(format!("there is a session {id} already; choose another id or use that one"));
+        let given = id.is_some();
+        let id = id.unwrap_or_else(|| record_id.clone());
+        let name = Name::of(&id)?;
+        // The first generation may be gone while a later one is there.
+        if given && !self.generations(&name)?.is_empty() {
+            return Err(taken(&id));
+        }
+        let record = SessionRecord {
+            v: FORMAT_VERSION,
+            session: id.as_str().into(),
+            generation: 1,
+            id: record_id.into(),
+            at: now,
+            facts,
+            from,
+        };
+        let marked_at = self.catalogue.open(&mut self.host, &id, &self.writer, now).is_ok().then_some(now);
+        match self.host.create(&name.log(1), &Record::Session(Box::new(record)).line()) {
+            Err(error) if error.kind == FsErrorKind::Exists => return Err(taken(&id)),
+            created => created?,
+        }
+        self.with(&id, Look::Fresh, |store, cached| {
+            cached.marked_at = marked_at;
+            Ok(store.session(cached))
+        })
+    }
+
+    pub(super) fn update_facts(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
+        self.write(id, options, Look::Fresh, &mut |_, cached, stamp| {
+            let set = patch.to_json(&cached.log.state().facts)?;
+            Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
+        })?;
+        self.with(id, Look::Cached, |store, cached| Ok(store.session(cached)))
+    }
+
+    pub(super) fn touch_session(&mut self, id: &str) -> Result<Session> {
+        // Nobody waits for the disk to learn that somebody looked.
+        let options = WriteOptions { durability: crate::Durability::Buffered, ..WriteOptions::default() };
+        self.write(id, &options, Look::Fresh, &mut |_, _, stamp| {
+            let set = format!("{{\"accessed\":{}}}", stamp.at);
+            Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
+        })?;
+        self.with(id, Look::Cached, |store, cached| Ok(store.session(cached)))
+    }
+
+    pub(super) fn set_trashed(&mut self, id: &str, trashed: bool) -> Result<Session> {
+        let is_trashed = self.with(id, Look::Fresh, |_, cached| Ok(cached.log.state().facts.trashed.is_some()))?;
+        if is_trashed != trashed {
+            self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, _, stamp| {
+                let set = if trashed { format!("{{\"trashed\":{}}}", stamp.at) } else { "{\"trashed\":null}".to_owned() };
+                Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
+            })?;
+        }
+        self.with(id, Look::Cached, |store, cached| Ok(store.session(cached)))
+    }
+
+    pub(super) fn purge_session(&mut self, id: &str) -> Result<()> {
+        self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| Ok(Plan::of(&Record::Purge(PurgeRecord { stamp }))))?;
+        let name = Name::of(id)?;
+        let sources = self.with_purged(&name, |store, cached| store.segments(cached))?;
+        self.cache.remove(&name);
+        let now = self.host.now_ms();
+        let _ = self.catalogue.forget(&mut self.host, now, id, &self.writer);
+        self.collect(&name, id)?;
+        // What only this session needed of purged parents.
+        for source in sources {
+            self.collect_purged(&source.s)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `act` on a session that the cache still holds after its end.
+    fn with_purged<T>(&mut self, name: &Name, act: impl FnOnce(&mut Self, &mut super::Cached) -> Result<T>) -> Result<T> {
+        let mut cached = self.cache.remove(name).ok_or_else(|| Error::internal("a purged session is not at hand"))?;
+        act(self, &mut cached)
+    }
+
+    /// Removes the files of a session that has ended for good and that no fork needs.
+    fn collect(&mut self, name: &Name, id: &str) -> Result<()> {
+        let generations = self.generations(name)?;
+        let mut kept = 0;
+        // The last one holds the purge: it goes last, or an older one would come back to life.
+        for (place, generation) in generations.iter().enumerate() {
+            let last = place + 1 == generations.len();
+            if (last && kept > 0) || self.is_needed(id, *generation)? {
+                kept += 1;
+            } else {
+                self.remove_log(&name.log(*generation))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of a session if it was purged.
+    pub(super) fn collect_purged(&mut self, id: &str) -> Result<()> {
+        let name = Name::of(id)?;
+        let Some(generation) = self.generations(&name)?.last().copied() else { return Ok(()) };
+        let log = crate::log::Log::load(&mut self.host, &name.log(generation), None)?;
+        if log.state().end == Some(crate::fold::End::Purged) && log.state().session == id {
+            self.collect(&name, id)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_log(&mut self, path: &str) -> Result<()> {
+        match self.host.remove(path) {
+            Err(error) if error.kind != FsErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a fork needs a generation of a session. A log whose beginning cannot be read may be such a fork.
+    pub(super) fn is_needed(&mut self, id: &str, generation: u32) -> Result<bool> {
+        let mut needed = false;
+        self.each_log(&mut |store, name, _, path| {
+            if needed || Name::of(id).is_ok_and(|own| own == *name) {
+                return Ok(());
+            }
+            needed = match store.beginning(path)? {
+                Some(from) => from.iter().any(|segment| segment.s == id && segment.g == generation),
+                None => true,
+            };
+            Ok(())
+        })?;
+        Ok(needed)
+    }
+
+    /// What the session of a log begins with. `None` where its first record cannot be read.
+    pub(super) fn beginning(&mut self, path: &str) -> Result<Option<Vec<Segment>>> {
+        let mut limit = 4096;
+        for _ in 0..ATTEMPTS {
+            let bytes = match self.host.read_bytes(path, 0, limit) {
+                Err(error) if error.kind == FsErrorKind::NotFound => return Ok(Some(Vec::new())),
+                bytes => bytes?,
+            };
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let whole = end.is_some() || (bytes.len() as u64) < u64::from(limit);
+            if !whole && limit < 1 << 28 {
+                limit *= 8;
+                continue;
+            }
+            let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+            return Ok(match Record::parse(line) {
+                Some((Record::Session(session), _)) => Some(session.from.clone()),
+                _ => None,
+            });
+        }
+        Ok(None)
+    }
+
+    /// Calls `each` with every log of the store, in the order of names.
+    pub(crate) fn each_log(&mut self, each: &mut dyn FnMut(&mut Self, &Name, u32, &str) -> Result<()>) -> Result<()> {
+        for directory in crate::id::session_directories() {
+            let mut after = String::new();
+            loop {
+                let files = self.host.list(&directory, &after, 1000)?;
+                let Some(last) = files.last() else { break };
+                after = last.name.clone();
+                for file in &files {
+                    if let Some((name, generation)) = Name::parse_log(&file.name) {
+                        each(self, &name, generation, &format!("{directory}/{}", file.name))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

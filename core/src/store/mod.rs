@@ -1,0 +1,507 @@
+//! The store: sessions by id, over any host.
+//!
+//! Owns the cache of logs, the way from an id to the log that holds it now, and the loop around every write. What
+//! single calls do stands in the sibling files. Nothing here is needed after a crash: the files are the truth.
+
+mod facts;
+mod doctor;
+mod forks;
+mod heads;
+mod lists;
+mod messages;
+mod rewrite;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{
+    Appended as AppendedMessages, Branch, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions, Page, Rewritten, Select,
+    SessionPage, Sessions, WriteOptions,
+};
+use crate::catalogue::Catalogue;
+use crate::facts::{NewSession, Session, SessionPatch};
+use crate::fold::{End, Reason, Verdict};
+use crate::host::{FsErrorKind, Host};
+use crate::id::{Name, check_id, ulid, ulid_text};
+use crate::log::{Appended, Log};
+use crate::record::{Record, Segment, Stamp};
+use crate::{Error, ErrorKind, Result};
+
+/// The version of the format that this code writes.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The file that says what the directory is.
+const MARKER_PATH: &str = "sessile.json";
+/// How often a write is tried against others who come first each time.
+const ATTEMPTS: u32 = 32;
+/// The most logs that are kept folded ...
+const CACHE_LOGS_MAX: usize = 64;
+/// ... and the most index entries of all of them together (some 64 bytes each).
+const CACHE_WEIGHT_MAX: usize = 500_000;
+/// A writer says again that it writes after so long.
+const MARK_AGAIN_MS: u64 = 3_600_000;
+
+/// A store over a host.
+#[derive(Debug)]
+pub struct Store<H> {
+    pub(crate) host: H,
+    read_only: bool,
+    /// This instance's name in the catalogue.
+    writer: String,
+    cache: HashMap<Name, Cached>,
+    ticks: u64,
+    pub(crate) catalogue: Catalogue,
+}
+
+/// A session that was used recently.
+#[derive(Debug)]
+pub(crate) struct Cached {
+    pub(crate) log: Log,
+    /// What a fork begins with, once it was read.
+    segments: Option<Vec<Segment>>,
+    /// The message whose text grew last: its number, the part, the text's length, and the end of the log then.
+    growing: Option<(u64, u64, u64, u64)>,
+    /// When this instance said that it writes here.
+    marked_at: Option<u64>,
+    used: u64,
+}
+
+/// The content of the format marker.
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    format: String,
+    version: u32,
+    /// The lowest version of this format's readers that read it right.
+    reader: u32,
+}
+
+/// How current a log has to be for what is done with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As of this call.
+    Fresh,
+    /// As of any earlier look: the fold decides later whether it was good enough.
+    Cached,
+}
+
+/// What is done with a log whose rewrite has begun and not ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unfinished {
+    /// Readers read it: it holds everything.
+    Read,
+    /// Writers finish the rewrite.
+    Finish,
+}
+
+/// What a write did.
+pub(crate) struct Written {
+    pub(crate) seq: u64,
+    pub(crate) count: u64,
+    /// Where the record lies; `None` where the operation had been done before.
+    pub(crate) offset: Option<u64>,
+    /// See [`crate::log::Decided::alone`].
+    pub(crate) alone: bool,
+    pub(crate) id: String,
+}
+
+impl Written {
+    /// An operation that had been done before.
+    fn before(seq: u64, count: u64) -> Self {
+        Self { seq, count, offset: None, alone: false, id: String::new() }
+    }
+}
+
+impl<H: Host> Store<H> {
+    /// Opens the store in the host's root, or makes one there.
+    ///
+    /// Guarantee: damage that can be named does not prevent opening; opening a store that is there writes nothing.
+    /// Errors: `not-found` (read-only, and there is none), `unsupported` (a newer format), `unavailable`.
+    pub fn open(mut host: H, options: OpenOptions) -> Result<Self> {
+        let writer = ulid_text(ulid(host.now_ms(), host.random()));
+        let mut store =
+            Self { host, read_only: options.read_only, writer, cache: HashMap::new(), ticks: 0, catalogue: Catalogue::default() };
+        match store.host.read_bytes(MARKER_PATH, 0, 4096) {
+            Ok(bytes) => store.check_marker(&bytes)?,
+            Err(error) if error.kind == FsErrorKind::NotFound && options.read_only => {
+                return Err(Error::not_found("there is no store here; open it for writing once to make one"));
+            }
+            Err(error) if error.kind == FsErrorKind::NotFound => store.make()?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(store)
+    }
+
+    fn make(&mut self) -> Result<()> {
+        // The catalogue first: a store with a marker and without one would have to look through all sessions.
+        self.catalogue.make(&mut self.host)?;
+        let marker = Marker { format: "sessile".into(), version: FORMAT_VERSION, reader: FORMAT_VERSION };
+        let text = serde_json::to_string(&marker).map_err(|error| Error::internal(error.to_string()))? + "\n";
+        match self.host.create(MARKER_PATH, &text) {
+            Err(error) if error.kind != FsErrorKind::Exists => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_marker(&mut self, bytes: &[u8]) -> Result<()> {
+        match serde_json::from_slice::<Marker>(bytes) {
+            Ok(marker) if marker.format == "sessile" && marker.reader > FORMAT_VERSION => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("the store has format {}; this version reads format {FORMAT_VERSION}; upgrade sessile", marker.version),
+            )),
+            Ok(marker) if marker.format == "sessile" => {
+                self.read_only |= marker.version > FORMAT_VERSION;
+                Ok(())
+            }
+            // Whatever version it names can no longer be known, so nothing is written; everything readable is read.
+            _ => {
+                self.read_only = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether writes are refused: asked for so, a newer format, or a damaged format marker.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The host.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.host
+    }
+
+    /// Gives the host back. Says nothing to the catalogue: [`Sessions::close`] does.
+    pub fn into_host(self) -> H {
+        self.host
+    }
+
+    pub(crate) fn writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the store is open read-only (asked for so, a newer format or a damaged format marker); run doctor to see which",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs `act` on a session's log. The log is out of the cache meanwhile, so that `act` can use the store.
+    pub(crate) fn with<T>(&mut self, id: &str, look: Look, act: impl FnOnce(&mut Self, &mut Cached) -> Result<T>) -> Result<T> {
+        let name = Name::of(id)?;
+        let mut cached = self.locate(&name, id, look, Unfinished::Read)?;
+        let result = act(self, &mut cached);
+        self.keep(name, cached);
+        result
+    }
+
+    fn keep(&mut self, name: Name, mut cached: Cached) {
+        self.ticks += 1;
+        cached.used = self.ticks;
+        self.cache.insert(name, cached);
+        while self.cache.len() > CACHE_LOGS_MAX || (self.cache.len() > 1 && self.cache.values().map(|cached| cached.log.weight()).sum::<usize>() > CACHE_WEIGHT_MAX) {
+            let oldest = self.cache.iter().min_by_key(|(_, cached)| cached.used).map(|(name, _)| name.clone());
+            let Some(cached) = oldest.and_then(|name| self.cache.remove(&name)) else { break };
+            self.settle(&cached);
+        }
+    }
+
+    /// Tells the catalogue what is known of a session that this instance has written. Never fails: the catalogue
+    /// is derived, and the session stays marked as open there.
+    fn settle(&mut self, cached: &Cached) {
+        if cached.marked_at.is_some() {
+            let entry = crate::catalogue::entry(&cached.log, Some(&self.writer));
+            let now = self.host.now_ms();
+            let _ = self.catalogue.put(&mut self.host, now, &entry);
+        }
+    }
+
+    fn locate(&mut self, name: &Name, id: &str, look: Look, unfinished: Unfinished) -> Result<Cached> {
+        let known = self.cache.remove(name);
+        let marked_at = known.as_ref().and_then(|cached| cached.marked_at);
+        if let Some(mut cached) = known {
+            let there = look == Look::Cached || cached.log.refresh(&mut self.host)?;
+            if there && cached.log.state().end.is_none() && cached.log.state().session == id {
+                return Ok(cached);
+            }
+        }
+        let log = self.current(name, id, unfinished)?;
+        Ok(Cached { log, segments: None, growing: None, marked_at, used: 0 })
+    }
+
+    /// Finishes a rewrite of the session that somebody has begun.
+    fn finish(&mut self, id: &str) -> Result<()> {
+        let name = Name::of(id)?;
+        let cached = self.locate(&name, id, Look::Fresh, Unfinished::Finish)?;
+        self.keep(name, cached);
+        Ok(())
+    }
+
+    /// Finds the log that holds a session now.
+    fn current(&mut self, name: &Name, id: &str, unfinished: Unfinished) -> Result<Log> {
+        // Nearly always the first generation, and it has not ended.
+        let mut generation = 1;
+        for _ in 0..ATTEMPTS {
+            let log = match Log::load(&mut self.host, &name.log(generation), None) {
+                Err(error) if error.kind == ErrorKind::NotFound && generation == 1 => None,
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    generation = 1;
+                    continue;
+                }
+                loaded => Some(loaded?),
+            };
+            match log.as_ref().map(|log| (log.state().begun(), log.state().session == id, log.state().end)) {
+                Some((false, ..)) => return Err(Error::damaged(format!("session {id} has no readable beginning in {}; run doctor", name.log(generation)))),
+                Some((_, false, _)) => return Err(Error::damaged(format!("{} holds another session than {id}; run doctor", name.log(generation)))),
+                Some((.., Some(End::Purged))) => return Err(missing(id)),
+                Some((.., None)) => return log.ok_or_else(|| missing(id)),
+                _ => {}
+            }
+            // It has ended, or the first generation is gone: the highest one that there is holds the session.
+            let highest = self.generations(name)?.last().copied();
+            match (highest, log) {
+                (None, _) => return Err(missing(id)),
+                (Some(highest), Some(log)) if highest == generation => {
+                    if unfinished == Unfinished::Read {
+                        return Ok(log);
+                    }
+                    self.finish_rewrite(name, log)?;
+                    generation += 1;
+                }
+                (Some(highest), _) => generation = highest,
+            }
+        }
+        Err(Error::conflict(format!("session {id} is being rewritten again and again; retry later")))
+    }
+
+    /// The generations of a session that have a file, ascending.
+    pub(crate) fn generations(&mut self, name: &Name) -> Result<Vec<u32>> {
+        let prefix = format!("{}-", name.as_str());
+        let files = self.host.list(&name.directory(), &prefix, 1000)?;
+        let ours = files.iter().map_while(|file| file.name.starts_with(&prefix).then(|| Name::parse_log(&file.name)));
+        Ok(ours.flatten().map(|(_, generation)| generation).collect())
+    }
+
+    /// Appends the record that `make` gives, again and again until the fold has decided on it for good.
+    pub(crate) fn write(
+        &mut self,
+        id: &str,
+        options: &WriteOptions,
+        look: Look,
+        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
+    ) -> Result<Written> {
+        self.writable()?;
+        options.op.as_deref().map_or(Ok(()), |op| check_id("operation id", op))?;
+        let name = Name::of(id)?;
+        let mut look = look;
+        for _ in 0..ATTEMPTS {
+            let mut cached = self.locate(&name, id, look, Unfinished::Finish)?;
+            let written = self.write_once(id, options, &mut cached, make);
+            match written {
+                Ok(Some(written)) => {
+                    self.keep(name, cached);
+                    return Ok(written);
+                }
+                // The state at hand was too old, or the log has ended: look again.
+                Ok(None) => self.keep(name.clone(), cached),
+                Err(error) => {
+                    self.keep(name, cached);
+                    return Err(error);
+                }
+            }
+            look = Look::Fresh;
+        }
+        Err(Error::conflict(format!("others write to session {id} all the time; retry later with the same operation id")))
+    }
+
+    fn write_once(
+        &mut self,
+        id: &str,
+        options: &WriteOptions,
+        cached: &mut Cached,
+        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
+    ) -> Result<Option<Written>> {
+        if let Some(op) = &options.op
+            && let Some((seq, count)) = cached.log.operation(&mut self.host, op)?
+        {
+            return Ok(Some(Written::before(seq, count)));
+        }
+        let now = self.host.now_ms();
+        let stamp = Stamp {
+            id: ulid_text(ulid(now, self.host.random())).into(),
+            at: now,
+            b: cached.log.end(),
+            op: options.op.clone().map(Into::into),
+            head: options.expect_head,
+        };
+        let record_id = stamp.id.clone().into_owned();
+        let plan = make(self, cached, stamp)?;
+        self.mark(id, now, cached);
+        let decided = match plan.append(&mut self.host, &mut cached.log, options)? {
+            Appended::Decided(decided) => decided,
+            Appended::Gone => return Ok(None),
+        };
+        match decided.verdict {
+            Verdict::Counts { seq, count } => {
+                Ok(Some(Written { seq, count, offset: Some(decided.offset), alone: decided.alone, id: record_id }))
+            }
+            Verdict::Rejected(Reason::Repeated { seq, count }) => Ok(Some(Written::before(seq, count))),
+            Verdict::Rejected(Reason::Stale | Reason::Ended(_)) => Ok(None),
+            Verdict::Rejected(reason) => Err(rejected(id, reason)),
+            Verdict::Passive => Err(Error::internal("a record was passed over; please report this")),
+        }
+    }
+
+    /// Says in the catalogue, durably and before the first write, that this instance writes to the session.
+    fn mark(&mut self, id: &str, now: u64, cached: &mut Cached) {
+        if cached.marked_at.is_some_and(|at| now.saturating_sub(at) < MARK_AGAIN_MS) {
+            return;
+        }
+        // A catalogue that cannot be written never stops a write: doctor finds what it lacks.
+        if self.catalogue.open(&mut self.host, id, &self.writer, now).is_ok() {
+            cached.marked_at = Some(now);
+        }
+    }
+
+    /// The session as callers see it.
+    fn session(&self, cached: &Cached) -> Session {
+        crate::catalogue::session(&crate::catalogue::entry(&cached.log, None))
+    }
+}
+
+/// A record with all that it borrows.
+pub(crate) enum Plan {
+    /// Messages, minified.
+    Append { stamp: Stamp<'static>, n: u64, messages: Vec<String> },
+    /// A record that owns what it holds.
+    Line(String),
+}
+
+impl Plan {
+    pub(crate) fn of(record: &Record<'_>) -> Self {
+        Self::Line(record.line())
+    }
+
+    fn append(&self, host: &mut impl Host, log: &mut Log, options: &WriteOptions) -> Result<Appended> {
+        match self {
+            Self::Append { stamp, n, messages } => {
+                let m = messages.iter().map(|message| crate::log::raw(message)).collect::<Result<_>>()?;
+                let record = Record::Append(crate::record::AppendRecord { stamp: stamp.clone(), n: *n, m });
+                log.append(host, options.durability, &record)
+            }
+            Self::Line(line) => {
+                let parsed = Record::parse(line.trim_end_matches('\n').as_bytes());
+                let (record, _) = parsed.ok_or_else(|| Error::internal("a record of ours does not parse; please report this"))?;
+                log.append(host, options.durability, &record)
+            }
+        }
+    }
+}
+
+pub(crate) fn missing(id: &str) -> Error {
+    Error::not_found(format!("no session {id}; list shows what there is"))
+}
+
+fn rejected(id: &str, reason: Reason) -> Error {
+    match reason {
+        Reason::Head { actual } => Error::conflict(format!("the head of session {id} is {actual}; read it again and decide")),
+        Reason::Trashed => Error::conflict(format!("session {id} is in the trash; restore it first")),
+        Reason::NotTrashed => Error::conflict(format!("session {id} is not in the trash; trash it first")),
+        Reason::NoTarget => Error::conflict(format!("session {id} has changed meanwhile; read it again and decide")),
+        other => Error::internal(format!("session {id}: unexpected decision {other:?}; please report this")),
+    }
+}
+
+impl<H: Host> Sessions for Store<H> {
+    fn create(&mut self, new: &NewSession) -> Result<Session> {
+        self.create_session(new)
+    }
+
+    fn get(&mut self, id: &str) -> Result<Session> {
+        self.with(id, Look::Fresh, |store, cached| Ok(store.session(cached)))
+    }
+
+    fn update(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
+        self.update_facts(id, patch, options)
+    }
+
+    fn touch(&mut self, id: &str) -> Result<Session> {
+        self.touch_session(id)
+    }
+
+    fn trash(&mut self, id: &str) -> Result<Session> {
+        self.set_trashed(id, true)
+    }
+
+    fn restore(&mut self, id: &str) -> Result<Session> {
+        self.set_trashed(id, false)
+    }
+
+    fn purge(&mut self, id: &str) -> Result<()> {
+        self.purge_session(id)
+    }
+
+    fn append(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<AppendedMessages> {
+        self.append_messages(id, messages, options)
+    }
+
+    fn update_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64> {
+        self.change_message(id, message, change, options)
+    }
+
+    fn sync(&mut self, id: &str) -> Result<()> {
+        self.writable()?;
+        self.with(id, Look::Fresh, |store, cached| Ok(store.host.sync(cached.log.path())?))
+    }
+
+    fn read(&mut self, id: &str, select: &Select) -> Result<Page> {
+        self.read_page(id, select)
+    }
+
+    fn fork(&mut self, id: &str, options: &ForkOptions) -> Result<Session> {
+        self.fork_session(id, options)
+    }
+
+    fn detach(&mut self, id: &str) -> Result<Rewritten> {
+        self.rewrite(id, crate::record::Rewrite::Detach)
+    }
+
+    fn compact(&mut self, id: &str) -> Result<Rewritten> {
+        self.rewrite(id, crate::record::Rewrite::Compact)
+    }
+
+    fn revert(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session> {
+        self.revert_to(id, to, inclusive, options)
+    }
+
+    fn unrevert(&mut self, id: &str, options: &WriteOptions) -> Result<Session> {
+        self.undo_revert(id, options)
+    }
+
+    fn switch(&mut self, id: &str, to: &MessageRef, options: &WriteOptions) -> Result<Session> {
+        self.switch_to(id, to, options)
+    }
+
+    fn branches(&mut self, id: &str) -> Result<Vec<Branch>> {
+        self.list_branches(id)
+    }
+
+    fn list(&mut self, query: &ListQuery) -> Result<SessionPage> {
+        self.list_sessions(query)
+    }
+
+    fn resolve(&mut self, text: &str, scope: Option<&str>) -> Result<Session> {
+        self.resolve_session(text, scope)
+    }
+
+    fn doctor(&mut self, repair: bool) -> Result<String> {
+        self.examine(repair)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let mut cached: Vec<Cached> = self.cache.drain().map(|(_, cached)| cached).collect();
+        // In the order of use, so that two runs of the same calls write the same bytes.
+        cached.sort_unstable_by_key(|cached| cached.used);
+        cached.iter().for_each(|cached| self.settle(cached));
+        Ok(())
+    }
+}

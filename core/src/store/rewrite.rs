@@ -1,0 +1,257 @@
+//! New generations: a log written anew, with the old one ended by a seal.
+//!
+//! What the next generation holds is a function of the log up to its seal and of nothing else, so that any process
+//! finishes what another has begun, and all write the same bytes.
+
+use super::{Look, Plan, Store};
+use crate::api::{Rewritten, WriteOptions};
+use crate::fold::{End, State, Verdict};
+use crate::host::{FsErrorKind, Host};
+use crate::id::{Name, parse_ulid, ulid_text};
+use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, GENERATIONS_MAX};
+use crate::log::{Log, Stored, raw};
+use crate::path::Path;
+use crate::record::{
+    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, Segment, SessionRecord, Stamp, UpdateRecord, Why,
+};
+use crate::{Error, Result};
+
+/// The largest log that is rewritten: the new one is made in memory.
+const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+impl<H: Host> Store<H> {
+    pub(super) fn rewrite(&mut self, id: &str, why: Rewrite) -> Result<Rewritten> {
+        self.writable()?;
+        let name = Name::of(id)?;
+        let before = self.with(id, Look::Fresh, |store, cached| {
+            let log = &mut cached.log;
+            let (generation, bytes) = (log.state().generation, log.size());
+            if why == Rewrite::Detach && log.state().inherited == 0 {
+                return Ok(Err(Rewritten { generation, bytes_before: bytes, bytes_after: bytes, old_kept: false }));
+            }
+            if bytes > REWRITE_BYTES_MAX || generation >= GENERATIONS_MAX {
+                return Err(Error::invalid(format!("the log of session {id} is too large to be rewritten: at most {REWRITE_BYTES_MAX} bytes")));
+            }
+            log.index_whole(&mut store.host)?;
+            let count = log.state().count;
+            let readable = store.stored(cached, &[(1, count)], usize::MAX)?.len() as u64;
+            if !cached.log.damage().is_empty() || readable < count {
+                return Err(Error::damaged(format!("session {id} has damage that a rewrite would lose; salvage it into a new session")));
+            }
+            Ok(Ok((generation, cached.log.size())))
+        })?;
+        let (generation, _) = match before {
+            Ok(before) => before,
+            Err(nothing_to_do) => return Ok(nothing_to_do),
+        };
+        self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, cached, stamp| {
+            if cached.log.state().generation != generation {
+                return Err(Error::conflict(format!("session {id} has been rewritten by somebody else meanwhile")));
+            }
+            Ok(Plan::of(&Record::Seal(SealRecord { stamp, why })))
+        })?;
+        self.cache.remove(&name);
+        let old_path = name.log(generation);
+        let old = Log::load(&mut self.host, &old_path, None)?;
+        let (bytes_before, session) = (old.size(), old.state().session.clone());
+        let sources = if why == Rewrite::Detach { self.beginning(&old_path)?.unwrap_or_default() } else { Vec::new() };
+        self.finish_rewrite(&name, old)?;
+        let old_kept = self.is_needed(&session, generation)?;
+        if !old_kept {
+            self.remove_log(&old_path)?;
+        }
+        for source in sources {
+            self.collect_purged(&source.s)?;
+        }
+        self.with(id, Look::Fresh, |_, cached| {
+            let (generation, bytes_after) = (cached.log.state().generation, cached.log.size());
+            Ok(Rewritten { generation, bytes_before, bytes_after, old_kept })
+        })
+    }
+
+    /// Writes the generation that follows a sealed one, unless somebody has.
+    pub(super) fn finish_rewrite(&mut self, name: &Name, mut old: Log) -> Result<()> {
+        let generation = old.state().generation;
+        let Some(End::Sealed(why)) = old.state().end else { return Ok(()) };
+        if self.host.stat(&name.log(generation + 1)).is_ok() {
+            return Ok(());
+        }
+        let text = self.next_generation(&mut old, why)?;
+        // Somebody may be so late that even the next one has been rewritten and removed: what he creates lies below
+        // the highest generation, where nobody looks.
+        match self.host.create(&name.log(generation + 1), &text) {
+            Err(error) if error.kind != FsErrorKind::Exists => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The content of the generation behind a sealed one.
+    fn next_generation(&mut self, old: &mut Log, why: Rewrite) -> Result<String> {
+        old.index_whole(&mut self.host)?;
+        let state = old.state().clone();
+        let from = self.beginning(old.path())?.unwrap_or_default();
+        let mut cached = super::Cached {
+            log: Log::load(&mut self.host, old.path(), None)?,
+            segments: Some(from.clone()),
+            growing: None,
+            marked_at: None,
+            used: 0,
+        };
+        cached.log.index_whole(&mut self.host)?;
+        let detach = why == Rewrite::Detach;
+        let mut writer = Writer::begin(&state, if detach { Vec::new() } else { from })?;
+        if detach {
+            for stored in self.stored(&mut cached, &[(1, state.inherited)], usize::MAX)? {
+                writer.message(&stored)?;
+            }
+        }
+        // Everything in the order of the log; operations that leave nothing else leave their id.
+        let mut kept: Vec<Kept> = Vec::new();
+        old.for_each(&mut self.host, &mut |record, text, verdict| kept.extend(Kept::of(record, text, verdict)))?;
+        for kept in kept {
+            match kept {
+                Kept::Messages { stamp, seq, count } => {
+                    let stored = self.stored(&mut cached, &[(seq, seq + count - 1)], usize::MAX)?;
+                    let parent = stored.first().map_or(0, |first| first.parent);
+                    let path = self.path_to(&mut cached, parent)?;
+                    writer.go_to(&path, Why::Branch)?;
+                    writer.messages(stamp, &stored)?;
+                }
+                Kept::Operation(stamp) => writer.facts(stamp, "{}")?,
+                Kept::Unknown(text) => writer.verbatim(&text),
+            }
+        }
+        writer.end(&state)
+    }
+}
+
+/// What of a log goes into the next generation.
+enum Kept {
+    Messages { stamp: Stamp<'static>, seq: u64, count: u64 },
+    Operation(Stamp<'static>),
+    Unknown(String),
+}
+
+impl Kept {
+    fn of(record: &Record<'_>, text: &str, verdict: Verdict) -> Option<Self> {
+        match (record, verdict) {
+            (Record::Append(append), Verdict::Counts { seq, count }) => {
+                Some(Self::Messages { stamp: owned(&append.stamp), seq, count })
+            }
+            (Record::Unknown, Verdict::Passive) => Some(Self::Unknown(text.to_owned())),
+            (Record::Seal(_) | Record::Purge(_), _) => None,
+            (_, Verdict::Counts { .. }) => record.stamp().filter(|stamp| stamp.op.is_some()).map(|stamp| Self::Operation(owned(stamp))),
+            _ => None,
+        }
+    }
+}
+
+fn owned(stamp: &Stamp<'_>) -> Stamp<'static> {
+    Stamp {
+        id: stamp.id.clone().into_owned().into(),
+        at: stamp.at,
+        b: stamp.b,
+        op: stamp.op.clone().map(|op| op.into_owned().into()),
+        head: None,
+    }
+}
+
+/// Writes a log in memory, with checkpoints where they are due.
+struct Writer {
+    text: String,
+    state: State,
+    check_bytes: u64,
+    /// For records that no writer has made: the time of the last change.
+    at: u64,
+    id: u128,
+}
+
+impl Writer {
+    fn begin(old: &State, from: Vec<Segment>) -> Result<Self> {
+        let id = parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session)))).unwrap_or(0);
+        let mut writer = Self { text: String::new(), state: State::default(), check_bytes: 0, at: old.facts.updated, id };
+        // In the trash nothing could be appended: that fact comes last.
+        let facts = crate::facts::Facts { trashed: None, ..old.facts.clone() };
+        let (session, generation) = (old.session.clone().into(), old.generation + 1);
+        let v = super::FORMAT_VERSION;
+        writer.put(&Record::Session(Box::new(SessionRecord { v, session, generation, id: ulid_text(id).into(), at: old.facts.updated, facts, from })))?;
+        Ok(writer)
+    }
+
+    fn put(&mut self, record: &Record<'_>) -> Result<()> {
+        let (end, checked) = (self.text.len() as u64, self.state.checked);
+        let bytes = end - checked;
+        if self.state.begun() && bytes >= CHECK_SPACING * self.check_bytes && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS) {
+            let check = Record::Check(Box::new(self.state.to_check(end)));
+            let line = check.line();
+            self.check_bytes = line.len() as u64;
+            self.state.apply(&check, end);
+            self.text.push_str(&line);
+        }
+        match self.state.apply(record, self.text.len() as u64) {
+            Verdict::Rejected(reason) => Err(Error::internal(format!("a rewrite would lose a record: {reason:?}; please report this"))),
+            _ => {
+                self.text.push_str(&record.line());
+                Ok(())
+            }
+        }
+    }
+
+    fn stamp(&mut self) -> Stamp<'static> {
+        self.id = self.id.wrapping_add(1);
+        Stamp { id: ulid_text(self.id).into(), at: self.at, b: self.text.len() as u64, op: None, head: None }
+    }
+
+    /// One inherited message, which becomes this log's own.
+    fn message(&mut self, stored: &Stored) -> Result<()> {
+        let stamp = Stamp { id: ulid_text(stored.id).into(), at: stored.created_at, b: 0, op: None, head: None };
+        self.messages(stamp, std::slice::from_ref(stored))
+    }
+
+    fn messages(&mut self, stamp: Stamp<'static>, stored: &[Stored]) -> Result<()> {
+        let stamp = Stamp { b: self.text.len() as u64, ..stamp };
+        let m = stored.iter().map(|stored| raw(&stored.json)).collect::<Result<_>>()?;
+        self.put(&Record::Append(AppendRecord { stamp, n: self.state.count, m }))?;
+        let first = self.state.count + 1 - stored.len() as u64;
+        for (seq, stored) in (first..).zip(stored) {
+            if stored.updated_at > stored.created_at {
+                let stamp = Stamp { at: stored.updated_at, ..self.stamp() };
+                self.put(&Record::Update(UpdateRecord { stamp, m: seq, patch: Some(raw("{}")?), add: Vec::new() }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, stamp: Stamp<'static>, set: &str) -> Result<()> {
+        let stamp = Stamp { b: self.text.len() as u64, ..stamp };
+        self.put(&Record::Facts(FactsRecord { stamp, set: raw(set)? }))
+    }
+
+    fn verbatim(&mut self, text: &str) {
+        self.state.apply(&Record::Unknown, self.text.len() as u64);
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn go_to(&mut self, path: &Path, why: Why) -> Result<()> {
+        if self.state.path == *path {
+            return Ok(());
+        }
+        let (keep, add) = path.since(&self.state.path);
+        let stamp = self.stamp();
+        self.put(&Record::Head(HeadRecord { stamp, why, keep, add, note: None }))
+    }
+
+    fn end(mut self, old: &State) -> Result<String> {
+        if let Some(undo) = &old.undo {
+            self.go_to(undo, Why::Branch)?;
+            self.go_to(&old.path, Why::Revert)?;
+        }
+        self.go_to(&old.path, Why::Branch)?;
+        if let Some(trashed) = old.facts.trashed {
+            let stamp = self.stamp();
+            self.facts(stamp, &format!("{{\"trashed\":{trashed}}}"))?;
+        }
+        Ok(self.text)
+    }
+}
