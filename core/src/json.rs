@@ -53,6 +53,11 @@ fn minify_nested(text: &str, depth_max: usize) -> Result<String, JsonError> {
 pub struct Json(String);
 
 impl Json {
+    /// Checks and minifies `text`. Errors: what is no JSON by the store's rules, and where.
+    pub fn parse(text: &str) -> Result<Self, JsonError> {
+        minify(text).map(Self)
+    }
+
     /// Takes text that [`minify`] has returned.
     pub(crate) fn minified(text: String) -> Self {
         Self(text)

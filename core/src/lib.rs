@@ -15,6 +15,7 @@ mod facts;
 mod fold;
 mod host;
 mod id;
+pub mod import;
 mod json;
 pub mod limits;
 mod log;
@@ -31,6 +32,6 @@ pub use api::{
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, NewSession, Session, SessionPatch, Status};
 pub use host::{Clock, DirEntry, Durability, Entropy, Fs, FsError, FsErrorKind, Host, Text};
-pub use json::Json;
+pub use json::{Json, JsonError};
 pub use message::{ROLES, STATUSES};
 pub use store::Store;

@@ -175,7 +175,8 @@ impl DiskFs {
         })
     }
 
-    /// Returns the directory at `path`. With [`Missing::Make`] it is there, and durably so, on return.
+    /// Returns the directory at `path`. What [`Missing::Make`] has to make is durable before anything is put
+    /// in it.
     fn directory(&mut self, path: &str, missing: Missing) -> Result<Arc<Dir>, FsError> {
         if path.is_empty() {
             return Ok(Arc::clone(&self.root));

@@ -115,7 +115,9 @@ impl Op {
 /// Carries an operation out. The second value is the id of an append's first message.
 pub fn run(store: &mut impl Sessions, op: &Op) -> Result<(Answer, String), Error> {
     let session = |session: sessile_core::Session| Answer::Session(session.head, session.message_count, session.can_unrevert);
-    let change = |store: &mut dyn FnMut(&MessageRef) -> Result<u64, Error>, seq: u64| store(&MessageRef::Seq(seq));
+    let mut change = |id: &str, seq: u64, change: MessageChange, options: &WriteOptions| {
+        store.update_message(id, &MessageRef::Seq(seq), &change, options).map(Answer::Length)
+    };
     let answer = match op {
         Op::Create(new) => session(store.create(new)?),
         Op::Facts(id, patch, options) => session(store.update(id, patch, options)?),
@@ -125,17 +127,10 @@ pub fn run(store: &mut impl Sessions, op: &Op) -> Result<(Answer, String), Error
             return Ok((Answer::Appended(appended.seq, appended.count, appended.repeated), appended.id));
         }
         Op::Text(id, seq, part, text, at, options) => {
-            let text = MessageChange::AddText { part: *part, text: text.clone(), at: *at };
-            Answer::Length(change(&mut |message| store.update_message(id, message, &text, options), *seq)?)
+            change(id, *seq, MessageChange::AddText { part: *part, text: text.clone(), at: *at }, options)?
         }
-        Op::Patch(id, seq, patch, options) => {
-            let patch = MessageChange::Patch(patch.clone());
-            Answer::Length(change(&mut |message| store.update_message(id, message, &patch, options), *seq)?)
-        }
-        Op::Parts(id, seq, parts, options) => {
-            let parts = MessageChange::AddParts(parts.clone());
-            Answer::Length(change(&mut |message| store.update_message(id, message, &parts, options), *seq)?)
-        }
+        Op::Patch(id, seq, patch, options) => change(id, *seq, MessageChange::Patch(patch.clone()), options)?,
+        Op::Parts(id, seq, parts, options) => change(id, *seq, MessageChange::AddParts(parts.clone()), options)?,
         Op::Revert(id, to, inclusive, options) => session(store.revert(id, &MessageRef::Seq(*to), *inclusive, options)?),
         Op::Unrevert(id, options) => session(store.unrevert(id, options)?),
         Op::Switch(id, to, options) => session(store.switch(id, &MessageRef::Seq(*to), options)?),
@@ -201,12 +196,14 @@ impl Session {
     }
 
     fn path_to(&self, seq: u64) -> Vec<u64> {
-        let parent = |seq: &u64| Some(self.messages[*seq as usize - 1].parent).filter(|parent| *parent > 0);
-        let mut path: Vec<u64> = std::iter::successors(Some(seq), parent).collect();
+        let message = |seq: u64| (seq > 0).then_some(seq);
+        let parent = |seq: &u64| message(self.messages[*seq as usize - 1].parent);
+        let mut path: Vec<u64> = std::iter::successors(message(seq), parent).collect();
         path.reverse();
         path
     }
 
+    /// A message's place in the list.
     fn known(&self, seq: u64) -> Result<usize, ErrorKind> {
         if (1..=self.messages.len() as u64).contains(&seq) { Ok(seq as usize - 1) } else { Err(ErrorKind::NotFound) }
     }
@@ -249,7 +246,10 @@ impl Model {
             Op::Fork(id, child, at) => {
                 let parent = self.sessions.get(id).ok_or(ErrorKind::NotFound)?;
                 let at = at.unwrap_or(parent.head());
-                let path = if at == 0 { Vec::new() } else { parent.path_to(parent.known(at)? as u64 + 1) };
+                if at > 0 {
+                    parent.known(at)?;
+                }
+                let path = parent.path_to(at);
                 let title = parent.facts.title.as_ref().map(|title| format!("{title} (fork)"));
                 let facts = Facts { title, trashed: false, ..parent.facts.clone() };
                 let message = |(seq, old): (u64, &u64)| Message { parent: seq, ..parent.messages[*old as usize - 1].clone() };
@@ -312,12 +312,23 @@ impl Model {
         let _ = self.apply(op);
     }
 
-    /// Notes the ids of the last `count` messages of a session.
-    pub fn note_ids(&mut self, id: &str, seq: u64, count: u64, ulid: impl Fn(u64) -> String) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        for place in 0..count {
-            Arc::make_mut(session).messages[(seq + place) as usize - 1].id = ulid(place).into();
+    /// Notes the id of a message.
+    pub fn note_id(&mut self, id: &str, seq: u64, ulid: &str) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            Arc::make_mut(session).messages[seq as usize - 1].id = ulid.into();
         }
+    }
+
+    /// Whether both are one and the same; `false` says nothing.
+    pub fn same(&self, other: &Self) -> bool {
+        let same = |(a, b): ((&String, &Arc<Session>), (&String, &Arc<Session>))| a.0 == b.0 && Arc::ptr_eq(a.1, b.1);
+        self.sessions.len() == other.sessions.len() && self.sessions.iter().zip(&other.sessions).all(same)
+    }
+
+    /// Takes a session as another model has it.
+    pub fn take_session(&mut self, id: &str, from: &Self) {
+        self.sessions.remove(id);
+        self.sessions.extend(from.sessions.get_key_value(id).map(|(id, session)| (id.clone(), session.clone())));
     }
 
     /// The ids of all sessions.
@@ -328,6 +339,11 @@ impl Model {
     /// How many messages a session has, hidden ones included, and how many are visible.
     pub fn counts(&self, id: &str) -> Option<(u64, u64)> {
         self.sessions.get(id).map(|session| (session.messages.len() as u64, session.path.len() as u64))
+    }
+
+    /// The last visible message of a session.
+    pub fn head(&self, id: &str) -> u64 {
+        self.sessions.get(id).map_or(0, |session| session.head())
     }
 
     /// Whether a session is in the trash.
@@ -353,35 +369,42 @@ impl Model {
 }
 
 impl Session {
+    /// What is asked for must exist; then the conditions under which it is asked decide.
     fn apply(&mut self, op: &Op) -> Result<Answer, ErrorKind> {
-        if let Some(options) = op.options() {
-            let done = options.op.as_ref().and_then(|name| self.ops.get(name)).copied();
-            if let Some((seq, count)) = done {
-                return Ok(match op {
-                    Op::Append(..) => Answer::Appended(seq, count, true),
-                    Op::Patch(..) | Op::Parts(..) => Answer::Length(0),
-                    _ => self.answer(),
-                });
-            }
-            if options.expect_head.is_some_and(|head| head != self.head()) {
-                return Err(ErrorKind::Conflict);
-            }
-            if self.facts.trashed && !matches!(op, Op::Facts(..)) {
-                return Err(ErrorKind::Conflict);
-            }
+        let Some(options) = op.options() else { return self.perform(op).map(|(answer, _)| answer) };
+        if let Some((seq, count)) = options.op.as_ref().and_then(|name| self.ops.get(name)) {
+            return Ok(match op {
+                Op::Append(..) => Answer::Appended(*seq, *count, true),
+                Op::Patch(..) | Op::Parts(..) => Answer::Length(0),
+                _ => self.answer(),
+            });
         }
-        let (mut first, mut count) = (0, 0);
-        let answer = match op {
+        let mut done = self.clone();
+        let (answer, added) = done.perform(op)?;
+        let trashed = self.facts.trashed && !matches!(op, Op::Facts(..));
+        if trashed || options.expect_head.is_some_and(|head| head != self.head()) {
+            return Err(ErrorKind::Conflict);
+        }
+        done.ops.extend(options.op.clone().map(|name| (name, added)));
+        *self = done;
+        Ok(answer)
+    }
+
+    /// Returns the answer, and the first message that was added and how many.
+    fn perform(&mut self, op: &Op) -> Result<(Answer, (u64, u64)), ErrorKind> {
+        match op {
             Op::Append(_, messages, _) => {
-                (first, count) = (self.messages.len() as u64 + 1, messages.len() as u64);
+                let (first, count) = (self.messages.len() as u64 + 1, messages.len() as u64);
                 messages.iter().for_each(|json| self.push(json.as_str().into(), false));
                 self.undo = None;
-                Some(Answer::Appended(first, count, false))
+                return Ok((Answer::Appended(first, count, false), (first, count)));
             }
-            Op::Text(_, seq, part, text, at, _) => Some(Answer::Length(self.add_text(*seq, *part, text, *at)?)),
+            Op::Text(_, seq, part, text, at, _) => {
+                return Ok((Answer::Length(self.add_text(*seq, *part, text, *at)?), (0, 0)));
+            }
             Op::Patch(_, seq, patch, _) => {
                 self.change(*seq, |message| merge(message, value(patch)))?;
-                Some(Answer::Length(0))
+                return Ok((Answer::Length(0), (0, 0)));
             }
             Op::Parts(_, seq, parts, _) => {
                 self.change(*seq, |message| {
@@ -389,7 +412,7 @@ impl Session {
                         all.append(&mut parts);
                     }
                 })?;
-                Some(Answer::Length(0))
+                return Ok((Answer::Length(0), (0, 0)));
             }
             Op::Revert(_, to, inclusive, _) => {
                 self.known(*to)?;
@@ -397,32 +420,19 @@ impl Session {
                 let before = self.path.clone();
                 self.path.truncate(if *inclusive { place } else { place + 1 });
                 self.undo = self.undo.take().or(Some(before));
-                None
             }
-            Op::Unrevert(..) => {
-                self.path = self.undo.take().ok_or(ErrorKind::Conflict)?;
-                None
-            }
+            Op::Unrevert(..) => self.path = self.undo.take().ok_or(ErrorKind::Conflict)?,
             Op::Switch(_, to, _) => {
-                self.path = self.path_to(self.known(*to)? as u64 + 1);
+                self.known(*to)?;
+                self.path = self.path_to(*to);
                 self.undo = None;
-                None
             }
-            Op::Facts(_, patch, _) => {
-                self.facts.patch(patch);
-                None
-            }
-            Op::Trash(_) | Op::Restore(_) => {
-                self.facts.trashed = matches!(op, Op::Trash(_));
-                None
-            }
-            Op::Touch(_) => None,
-            _ => Some(Answer::Done),
-        };
-        if let Some(name) = op.options().and_then(|options| options.op.clone()) {
-            self.ops.insert(name, (first, count));
+            Op::Facts(_, patch, _) => self.facts.patch(patch),
+            Op::Trash(_) | Op::Restore(_) => self.facts.trashed = matches!(op, Op::Trash(_)),
+            Op::Touch(_) => {}
+            _ => return Ok((Answer::Done, (0, 0))),
         }
-        Ok(answer.unwrap_or_else(|| self.answer()))
+        Ok((self.answer(), (0, 0)))
     }
 
     fn change(&mut self, seq: u64, change: impl FnOnce(&mut Value)) -> Result<(), ErrorKind> {
@@ -564,6 +574,13 @@ struct SeenMessage {
     parent: u64,
     id: Arc<str>,
     json: Arc<str>,
+}
+
+impl Seen {
+    /// Whether there is such a session.
+    pub fn has(&self, id: &str) -> bool {
+        self.sessions.contains_key(id)
+    }
 }
 
 /// Reads everything, page by page, and checks that the ways of reading agree with each other.

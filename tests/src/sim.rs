@@ -589,9 +589,9 @@ impl SimHost {
         self.fault = Some(Fault { at, kind: FsErrorKind::Unavailable, stage, later: Later::AllFail });
     }
 
-    /// Makes each call wait for its turn.
-    pub fn take_turns(&mut self, turns: &Arc<Turns>) {
-        self.turns = Some(turns.clone());
+    /// Makes each call wait for its turn, or no longer.
+    pub fn take_turns(&mut self, turns: Option<Arc<Turns>>) {
+        self.turns = turns;
     }
 
     /// Counts a call and decides what becomes of it: `Ok` or the stage that it comes to and the error it reports.

@@ -1,1 +1,96 @@
-fn main(){}
+//! `cargo xtask`: everything that has to be done with this repository, on a fresh machine too.
+//!
+//! `build` makes the component and puts it where the hosts take it from; `demo` shows the store at work; `test` runs
+//! all checks; `lint` checks formatting and lints. Each sets up what it needs and says in one line what is missing.
+
+mod component;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  build   make the component and every program
+  demo    store, fork, revert and kill: the store at work on real sessions
+  test    run all tests
+  lint    check formatting and lints
+  bless   rewrite the golden files that the tests compare with
+";
+
+fn main() -> ExitCode {
+    match run(&env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let names: Vec<&str> = args.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        ["build"] => build(),
+        ["demo", rest @ ..] => {
+            build()?;
+            let program = root().join("target/debug").join(format!("sessile{}", env::consts::EXE_SUFFIX));
+            let corpus = root().join("tests/corpus/transcripts/claude-code");
+            execute(Command::new(program).arg("demo").arg(corpus).args(rest))
+        }
+        ["test", rest @ ..] => {
+            build()?;
+            cargo(&[&["test", "--quiet"], rest].concat())
+        }
+        ["lint"] => lint(),
+        ["bless"] => {
+            build()?;
+            execute(Command::new(cargo_program()).current_dir(root()).arg("test").arg("--quiet").env("SESSILE_BLESS", "1"))
+        }
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => bail!("unknown command `{other}`; `cargo xtask help` lists them"),
+    }
+}
+
+/// The component first, because the host carries it; then all programs with one set of features, so that nothing
+/// is built twice.
+fn build() -> Result<()> {
+    component::build(&root())?;
+    cargo(&["build"])
+}
+
+fn lint() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    component::build(&root())?;
+    cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])?;
+    component::lint(&root())
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    execute(Command::new(cargo_program()).current_dir(root()).args(args))
+}
+
+fn cargo_program() -> String {
+    env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+/// Runs a command and fails where it fails.
+fn execute(command: &mut Command) -> Result<()> {
+    let name = Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("`{name}` cannot be run; is it installed?"))?;
+    if !status.success() {
+        bail!("`{name}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}

@@ -6,16 +6,19 @@
 //! What the parts hold is not stored twice: its place in `raw` is `null` then, and `source.content` says what
 //! stood there. A part has the members of its block in the block's order under Sessile's names, so the way
 //! back is to rename; where that would not give the very same text (an unusual block), `raw` keeps the
-//! content too. Deliberately not done: following branches, and choosing what a compaction has hidden.
-//! Messages stand in the order of the file, and their parents stand in `raw` alone.
+//! content too. A line that is no strict JSON stands in `source.text` instead of `raw`, as a string.
+//! Deliberately not done: following branches, and choosing what a compaction has hidden. Messages stand in
+//! the order of the file, and their parents stand in `raw` alone.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Import, ImportedExtra, ImportedMessage, ImportedSession, Members, Place, decode_string, encode_string,
-    fingerprint, is_string, items, parse_utc_ms, read_records, write_key,
+    Import, ImportedExtra, ImportedMessage, ImportedSession, Members, Place, Record, cut, decode_string,
+    fingerprint, is_id, is_string, parse_utc_ms, read_records, write_key,
 };
+use crate::json::{elements, quote};
+use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TITLE_BYTES_MAX};
 
 /// The agent's name, and the `source.format` of its messages.
 const FORMAT: &str = "claude-code";
@@ -83,8 +86,8 @@ pub fn sub_agent(parent: &str, agent_id: &str, meta: Option<&[u8]>, bytes: &[u8]
 
     let meta = meta.and_then(|meta| str::from_utf8(meta).ok()).and_then(Members::parse).unwrap_or_default();
     let mut session = child(parent, &format!("agent-{agent_id}"));
-    session.title = text_of(&meta, "description");
-    session.agent = text_of(&meta, "agentType").or(session.agent);
+    session.title = title_of(&meta, "description");
+    session.agent = text_of(&meta, "agentType").and_then(|name| name_of(&name)).or(session.agent);
     for (entry, _) in in_order(entries, &order, &[]) {
         take_entry(&mut session, entry);
     }
@@ -107,10 +110,13 @@ pub fn regenerate(message_json: &str) -> Option<String> {
     if source.string("format")? != FORMAT {
         return None;
     }
+    if let Some(text) = source.string("text") {
+        return Some(text.into_owned());
+    }
     let raw = source.get("raw")?;
     let Some(held) = source.get("content") else { return Some(raw.to_owned()) };
     let held = Held::ALL.into_iter().find(|candidate| candidate.name() == held)?;
-    let parts: Vec<&str> = items(message.get("parts")?)?;
+    let parts = elements(message.get("parts")?)?;
     let parts: Vec<Members<'_>> = parts.into_iter().map(Members::parse).collect::<Option<_>>()?;
     let mut line = String::with_capacity(message_json.len());
     write_replaced(&mut line, &Members::parse(raw)?, held.place(), &held.content(&parts)?);
@@ -218,15 +224,15 @@ impl Reading {
     fn of(bytes: &[u8]) -> Self {
         let mut reading = Self::default();
         let mut import = Import::default();
-        read_records(bytes, MARK, &mut import, |import, text, place| reading.take_line(import, &text, place));
+        read_records(bytes, MARK, &mut import, |import, record| reading.take_record(import, &record));
         reading.import = import;
         reading
     }
 
-    fn take_line(&mut self, import: &mut Import, text: &str, place: Place) {
-        let Some(line) = Members::parse(text) else {
-            import.note(place, "a value that is not an object; kept as an extra");
-            self.extra.push(ImportedExtra { line: place.line, json: text.to_owned() });
+    fn take_record(&mut self, import: &mut Import, record: &Record<'_>) {
+        let Some(line) = Members::parse(&record.text) else {
+            import.note(record.place, "a value that is not an object; kept as an extra");
+            self.take_extra(record);
             return;
         };
         let kind = line.string("type").unwrap_or_default();
@@ -240,38 +246,35 @@ impl Reading {
             _ => None,
         };
         if let Some(body) = body {
-            self.take_message(import, &line, text, &body, place);
+            self.take_message(import, record, &line, body);
             return;
         }
-        self.extra.push(ImportedExtra { line: place.line, json: text.to_owned() });
+        self.take_extra(record);
         if kind == "progress" && has_uuid {
-            self.entries.push(Entry::of(&line, place));
+            self.entries.push(Entry::of(&line, record.place));
         } else {
             self.facts.learn(&kind, &line);
         }
     }
 
-    fn take_message(
-        &mut self,
-        import: &mut Import,
-        line: &Members<'_>,
-        text: &str,
-        body: &Body<'_>,
-        place: Place,
-    ) {
-        let uuid = text_of(line, "uuid");
-        let has_uuid = uuid.is_some();
-        let wanted = uuid.unwrap_or_else(|| format!("line-{}-{:016x}", place.line, fingerprint(text)));
-        let Some(key) = self.key_for(wanted, text) else { return };
+    fn take_extra(&mut self, record: &Record<'_>) {
+        self.extra.push(ImportedExtra { line: record.place.line, json: record.source().to_owned() });
+    }
+
+    fn take_message(&mut self, import: &mut Import, record: &Record<'_>, line: &Members<'_>, body: Body<'_>) {
+        let uuid = id_of(line, "uuid");
+        let has_id = uuid.is_some();
+        let fallback = || format!("line-{}-{:016x}", record.place.line, fingerprint(record.source()));
+        let Some(key) = self.key_for(uuid.unwrap_or_else(fallback), record.source()) else { return };
         if key.is_repeated {
-            import.note(place, "the uuid of an earlier entry with other contents; both are taken");
+            import.note(record.place, "the uuid of an earlier entry with other contents; both are taken");
         }
-        let id = has_uuid.then(|| encode_string(&key.name));
-        let json = body.write_message(line, id.as_deref(), text.len());
-        let mut entry = Entry::of(line, place);
-        entry.model = body.model.and_then(decode_string).map(Cow::into_owned);
+        let id = has_id.then(|| quote(&key.name));
+        let mut entry = Entry::of(line, record.place);
+        entry.model = body.model.and_then(decode_string).and_then(|name| name_of(&name));
         entry.prompt_title = body.prompt_title();
         let created_ms = line.string("timestamp").and_then(|text| parse_utc_ms(&text));
+        let json = body.write_message(line, record, id.as_deref());
         entry.message = Some(ImportedMessage { key: key.name, created_ms, json });
         self.entries.push(entry);
     }
@@ -363,12 +366,12 @@ impl Entry {
     fn of(line: &Members<'_>, place: Place) -> Self {
         Self {
             place,
-            uuid: text_of(line, "uuid"),
-            parent: text_of(line, "parentUuid"),
-            session_id: text_of(line, "sessionId"),
-            agent_id: text_of(line, "agentId"),
+            uuid: id_of(line, "uuid"),
+            parent: id_of(line, "parentUuid"),
+            session_id: id_of(line, "sessionId"),
+            agent_id: id_of(line, "agentId"),
             is_side_chain: line.is_true("isSidechain"),
-            cwd: text_of(line, "cwd"),
+            cwd: text_of(line, "cwd").filter(|path| path.len() <= SCOPE_BYTES_MAX && !path.contains('\0')),
             ..Self::default()
         }
     }
@@ -387,12 +390,12 @@ struct Facts {
 impl Facts {
     fn learn(&mut self, kind: &str, line: &Members<'_>) {
         match kind {
-            "custom-title" => self.custom_title = text_of(line, "customTitle"),
-            "ai-title" => self.ai_title = text_of(line, "aiTitle"),
-            "tag" => self.tag = text_of(line, "tag"),
+            "custom-title" => self.custom_title = title_of(line, "customTitle"),
+            "ai-title" => self.ai_title = title_of(line, "aiTitle"),
+            "tag" => self.tag = text_of(line, "tag").filter(|tag| tag.len() <= TAG_BYTES_MAX),
             "summary" => {
-                if let Some(summary) = text_of(line, "summary") {
-                    self.summaries.push((text_of(line, "leafUuid"), summary));
+                if let Some(summary) = title_of(line, "summary") {
+                    self.summaries.push((id_of(line, "leafUuid"), summary));
                 }
             }
             _ => {}
@@ -587,9 +590,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the message object. `id` is a JSON string; `bytes` is about how long it will be.
-    fn write_message(&self, line: &Members<'a>, id: Option<&str>, bytes: usize) -> String {
-        let mut out = String::with_capacity(bytes + 256);
+    /// Writes the message object. `line` are the members of the record, `id` is a JSON string.
+    fn write_message(&self, line: &Members<'a>, record: &Record<'_>, id: Option<&str>) -> String {
+        let mut out = String::with_capacity(record.text.len() + 256);
         out.push_str("{\"role\":\"");
         out.push_str(self.role);
         out.push('"');
@@ -615,14 +618,21 @@ impl<'a> Body<'a> {
         out.push_str(",\"source\":{\"format\":\"");
         out.push_str(FORMAT);
         out.push('"');
-        if let Some(held) = self.held {
-            write_key(&mut out, 1, "content");
-            out.push_str(held.name());
-        }
-        write_key(&mut out, 1, "raw");
-        match self.held {
-            Some(held) => write_replaced(&mut out, line, held.place(), "null"),
-            None => line.write(&mut out),
+        match (record.original, self.held) {
+            (Some(original), _) => {
+                write_key(&mut out, 1, "text");
+                out.push_str(&quote(original));
+            }
+            (None, Some(held)) => {
+                write_key(&mut out, 1, "content");
+                out.push_str(held.name());
+                write_key(&mut out, 1, "raw");
+                write_replaced(&mut out, line, held.place(), "null");
+            }
+            (None, None) => {
+                write_key(&mut out, 1, "raw");
+                out.push_str(&record.text);
+            }
         }
         out.push_str("}}");
         out
@@ -705,7 +715,7 @@ fn parts_of(content: &str) -> (Vec<Members<'_>>, Option<Held>) {
     if is_string(content) {
         return (vec![Members(vec![("type", KIND_TEXT.part), ("text", content)])], Some(Held::Text));
     }
-    if let Some(blocks) = items(content) {
+    if let Some(blocks) = elements(content) {
         let parts: Vec<Members<'_>> = blocks.into_iter().map(part_of).collect();
         let held = content_is_covered(content, &parts).then_some(Held::Blocks);
         return (parts, held);
@@ -889,6 +899,21 @@ fn write_replaced(out: &mut String, object: &Members<'_>, place: &[&str], value:
     out.push('}');
 }
 
+/// A member that can be an id in the store.
+fn id_of(line: &Members<'_>, key: &str) -> Option<String> {
+    line.string(key).filter(|text| is_id(text)).map(Cow::into_owned)
+}
+
+/// A member that is a title, cut to what the store takes.
+fn title_of(line: &Members<'_>, key: &str) -> Option<String> {
+    text_of(line, key).map(|title| cut(title, TITLE_BYTES_MAX))
+}
+
+/// The name of an agent or model. One that is longer than any is left out rather than cut to another.
+fn name_of(name: &str) -> Option<String> {
+    (1..=NAME_BYTES_MAX).contains(&name.len()).then(|| name.to_owned())
+}
+
 /// A member that is a text with something in it.
 fn text_of(line: &Members<'_>, key: &str) -> Option<String> {
     line.string(key).filter(|text| !text.is_empty()).map(Cow::into_owned)
@@ -904,7 +929,7 @@ mod tests {
     /// A line of the chain: `kind`, `uuid` and parent as `a<b` (b is the parent), and more members.
     fn entry(kind: &str, chain: &str, more: &str) -> String {
         let (uuid, parent) = chain.split_once('<').unwrap_or((chain, ""));
-        let parent = if parent.is_empty() { "null".to_owned() } else { encode_string(parent) };
+        let parent = if parent.is_empty() { "null".to_owned() } else { quote(parent) };
         let more = if more.is_empty() { String::new() } else { format!(",{more}") };
         format!(
             "{{\"parentUuid\":{parent},\"isSidechain\":false,\"sessionId\":\"s\",\"type\":\"{kind}\",\
@@ -917,7 +942,7 @@ mod tests {
     }
 
     fn user(chain: &str, text: &str) -> String {
-        entry("user", chain, &content(&encode_string(text)))
+        entry("user", chain, &content(&quote(text)))
     }
 
     fn side(line: &str) -> String {
@@ -1039,8 +1064,7 @@ mod tests {
             r#"{"type":"opaque","data":1}"#,
             r#"{"type":"text"}"#,
             r#"{"type":"text","text":1.0}"#,
-            r#"{"type":"text","text":"a","text":"b"}"#,
-            r#"{"type":"text","text":"a","te\u0078t":"b"}"#,
+            r#"{"type":"text","text":"a","\u0078":"b"}"#,
             r#"{"type":"tool_use","id":"t","name":"n"}"#,
             r#"{"type":"tool_use","id":"t","name":"n","input":{},"arguments":{}}"#,
             r#"{"type":"tool_result","tool_use_id":1,"content":""}"#,
@@ -1098,8 +1122,6 @@ mod tests {
             "\"message\":{\"content\":{\"a\":1}}",
             "\"message\":{\"content\":[]}",
             "\"message\":{\"content\":\"\"}",
-            "\"message\":{\"content\":\"a\",\"content\":[]}",
-            "\"message\":{\"content\":[]},\"message\":{\"content\":\"b\"}",
             "\"message\":{\"role\":\"user\",\"contenst\":[1]}",
             "\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"\\u0041\\/\"}]}",
             "\"__proto__\":{\"a\":1},\"message\":{\"content\":\"x\"}",
@@ -1112,13 +1134,47 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_goes_through_as_it_is_written() {
-        // Texts cut in the middle of an emoji hold them; no Rust string can.
-        let line = entry("user", "a", &content(r#""cut \ud83d""#));
-        let import = read(&line);
-        let json = &import.sessions[0].messages[0].json;
-        assert!(json.contains(r#""parts":[{"type":"text","text":"cut \ud83d"}]"#));
-        assert_eq!(regenerate(json).as_deref(), Some(line.trim_end()));
+    fn what_strict_readers_refuse_is_shown_mended_and_given_back_as_it_was() {
+        // Texts cut in the middle of an emoji have lone surrogates.
+        for (text, shown) in [
+            (r#""cut \ud83d""#, json!("cut \u{FFFD}")),
+            (r#""a","content":"b""#, json!("b")),
+            (r#""a","x":{"y":1,"y":2}"#, json!("a")),
+        ] {
+            let line = entry("user", "a", &content(text));
+            let message = message_of(&line);
+            assert_eq!(message["parts"][0]["text"], shown);
+            assert_eq!(message["source"]["text"], line.trim_end());
+            let import = read(&[line.as_str(), &line, &user("b<a", "x")].concat());
+            assert_eq!(keys(&import.sessions[0]), ["a", "b"]);
+        }
+        let import = read("{\"type\":\"mode\",\"mode\":1,\"mode\":2}\n");
+        assert_eq!(import.sessions[0].extra[0].json, "{\"type\":\"mode\",\"mode\":1,\"mode\":2}");
+    }
+
+    #[test]
+    fn ids_that_the_store_refuses_are_not_used() {
+        for uuid in ["x".repeat(300), "a\\nb".to_owned()] {
+            for kind in ["user", "assistant", "system", "attachment"] {
+                let import = read(&entry(kind, &uuid, "").replace("\"s\"", &format!("\"{uuid}\"")));
+                assert_eq!(import.sessions[0].id, "stem");
+                assert!(import.sessions[0].messages[0].key.starts_with("line-1-"), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn facts_are_within_the_limits_of_the_store() {
+        let long = "\u{e9}".repeat(5000);
+        let text = [
+            user("a", "x").replace("\"uuid\"", &format!("\"cwd\":\"{long}\",\"uuid\"")),
+            entry("assistant", "b<a", &format!("\"message\":{{\"model\":\"{long}\",\"content\":\"x\"}}")),
+            format!("{{\"type\":\"custom-title\",\"customTitle\":\"x{long}\"}}\n"),
+            format!("{{\"type\":\"tag\",\"tag\":\"{long}\"}}\n"),
+        ];
+        let session = read(&text.concat()).sessions.remove(0);
+        assert_eq!((session.scope, session.model, session.tags.len()), (None, None, 0));
+        assert_eq!(session.title.unwrap().len(), TITLE_BYTES_MAX - 1);
     }
 
     #[test]
@@ -1495,7 +1551,7 @@ mod tests {
             "{\"timestamp\":\"2026\",\"type\":\"session_meta\",\"payload\":{\"id\":\"a\"}}",
             "{\"type\":\"session\",\"version\":3,\"id\":\"a\",\"timestamp\":\"x\",\"cwd\":\"/\"}",
             "{\"uuid\":\"a\",\"sessionId\":\"s\",\"type\":\"user\",\"message\":{\"role\":\"\",\"parts\":[]}}",
-            "{\"uuid\":\"a\",\"sessionId\":\"s\",\"type\":\"system\",\"systemPayload\":{},\"isSidechain\":false}",
+            "{\"uuid\":\"a\",\"sessionId\":\"s\",\"type\":\"system\",\"systemPayload\":1,\"isSidechain\":1}",
             "{\"sessionId\":\"s\",\"projectHash\":\"h\",\"startTime\":\"x\",\"kind\":\"main\"}",
         ] {
             assert!(!looks_like(head.as_bytes()), "{head}");

@@ -5,16 +5,21 @@
 //! work. The invariant: nothing that can be read is left out. A line becomes a message, an extra kept
 //! verbatim, or a [`Problem`] with its byte range; one bad line never costs its neighbours. No input makes
 //! these functions fail. Foreign JSON is never taken apart into numbers and maps: it is copied as text, so
-//! numbers keep their digits and keys their order.
+//! numbers keep their digits and keys their order. What comes out is within the rules of the store (ids,
+//! texts, strict JSON); its limits of size are for the caller, who may take attachments out first.
 
 pub mod claude;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::json;
+use crate::limits::ID_BYTES_MAX;
 
 /// All that one file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +82,8 @@ pub struct ImportedMessage {
 pub struct ImportedExtra {
     /// The line's number, from 1.
     pub line: u64,
-    /// The line's JSON value, without whitespace between its tokens.
+    /// The line's JSON value, without whitespace between its tokens. Where strict readers refuse the value,
+    /// it stands here as it is in the file: a store that takes none but strict JSON keeps it as a string.
     pub json: String,
 }
 
@@ -143,7 +149,24 @@ impl Place {
     }
 }
 
-/// Reads a file of JSON lines and hands every value of it to `take`, without whitespace between its tokens.
+/// A JSON value of a file.
+pub(crate) struct Record<'a> {
+    /// The value as strict JSON without whitespace between its tokens.
+    pub text: String,
+    /// The value as it stands in the file, where strict readers refuse it and `text` is mended.
+    pub original: Option<&'a str>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Record<'_> {
+    /// The text that gives the value back.
+    pub fn source(&self) -> &str {
+        self.original.unwrap_or(&self.text)
+    }
+}
+
+/// Reads a file of JSON lines and hands every value of it to `take`.
 ///
 /// What is not a good line is noted in `import` and costs only itself: a torn line, several objects on one
 /// line, a record fused to somebody's torn tail, NUL bytes of a hole, bytes that are not UTF-8. `mark` is a
@@ -153,7 +176,7 @@ pub(crate) fn read_records<'a>(
     bytes: &'a [u8],
     mark: &str,
     import: &mut Import,
-    mut take: impl FnMut(&mut Import, Cow<'a, str>, Place),
+    mut take: impl FnMut(&mut Import, Record<'a>),
 ) {
     // Some editors begin a file with a byte order mark; JSON does not know it.
     let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -180,7 +203,7 @@ fn read_line<'a>(
     is_ended: bool,
     mark: &str,
     import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Cow<'a, str>, Place),
+    take: &mut impl FnMut(&mut Import, Record<'a>),
 ) {
     let mut values = 0;
     for piece in split_values(text, mark) {
@@ -209,7 +232,7 @@ fn read_around_bad_bytes<'a>(
     place: Place,
     mark: &str,
     import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Cow<'a, str>, Place),
+    take: &mut impl FnMut(&mut Import, Record<'a>),
 ) {
     let mut start = 0;
     for chunk in line.utf8_chunks() {
@@ -229,16 +252,24 @@ fn take_value<'a>(
     text: &'a str,
     place: Place,
     import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Cow<'a, str>, Place),
+    take: &mut impl FnMut(&mut Import, Record<'a>),
 ) {
-    let shape = Shape::of(text);
-    if shape.depth > DEPTH_MAX {
+    if depth(text) > DEPTH_MAX {
         import.note(place, "nested too deeply; not taken");
         return;
     }
     import.records += 1;
-    let text = if shape.is_spaced { Cow::Owned(without_spaces(text)) } else { Cow::Borrowed(text) };
-    take(import, text, place);
+    if let Ok(text) = json::minify(text) {
+        take(import, Record { text, original: None, place });
+        return;
+    }
+    import.note(
+        place,
+        "a lone surrogate or a repeated key, which strict readers refuse; mended where it is shown",
+    );
+    let mut mended = String::with_capacity(text.len());
+    mend(text, &mut mended);
+    take(import, Record { text: mended, original: Some(text), place });
 }
 
 /// A part of a line.
@@ -346,74 +377,93 @@ fn record_end(text: &str, mark: &str) -> Result<(), usize> {
     Ok(())
 }
 
-/// How a JSON text looks.
-#[derive(Default)]
-struct Shape {
-    depth: usize,
-    is_spaced: bool,
+/// The depth of a JSON text.
+///
+/// Searching for quotes is much faster than looking at every byte, and almost all bytes lie inside strings.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut is_string = false;
+    for segment in text.split('"') {
+        if is_string {
+            // A quote after an odd number of backslashes is part of the string.
+            let backslashes = segment.bytes().rev().take_while(|byte| *byte == b'\\').count();
+            is_string = backslashes % 2 == 1;
+            continue;
+        }
+        for byte in segment.bytes() {
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(depth);
+        }
+        is_string = true;
+    }
+    deepest
 }
 
-impl Shape {
-    /// The shape of a text that is JSON.
-    fn of(text: &str) -> Self {
-        let mut shape = Self::default();
-        let mut depth = 0_usize;
-        for_each_segment(text, |segment, is_string| {
-            if is_string {
-                return;
+/// Writes a JSON value as strict readers take it: without lone surrogates, and every key of an object once.
+///
+/// It calls itself for each level of nesting; [`DEPTH_MAX`] bounds that.
+fn mend(text: &str, out: &mut String) {
+    if let Some(members) = Members::parse(text) {
+        let keys: Vec<String> =
+            members.0.iter().map(|(key, _)| mended_string(&format!("\"{key}\""))).collect();
+        let meaning = |key: &str| decode_string(key).map(Cow::into_owned);
+        let last: BTreeMap<_, usize> =
+            keys.iter().enumerate().map(|(index, key)| (meaning(key), index)).collect();
+        let kept = keys.iter().zip(&members.0).enumerate();
+        let kept = kept.filter(|(index, (key, _))| last.get(&meaning(key)) == Some(index));
+        out.push('{');
+        for (written, (_, (key, (_, value)))) in kept.enumerate() {
+            write_key(out, written, inside_quotes(key));
+            mend(value, out);
+        }
+        out.push('}');
+    } else if let Some(values) = json::elements(text) {
+        out.push('[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                out.push(',');
             }
-            for byte in segment.bytes() {
-                match byte {
-                    b'{' | b'[' => {
-                        depth += 1;
-                        shape.depth = shape.depth.max(depth);
-                    }
-                    b'}' | b']' => depth = depth.saturating_sub(1),
-                    b' ' | b'\t' | b'\r' | b'\n' => shape.is_spaced = true,
-                    _ => {}
-                }
-            }
-        });
-        shape
+            mend(value, out);
+        }
+        out.push(']');
+    } else {
+        out.push_str(&mended_string(text));
     }
 }
 
-/// Copies a JSON text without the whitespace between its tokens.
-fn without_spaces(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut is_first = true;
-    for_each_segment(text, |segment, is_string| {
-        if !std::mem::take(&mut is_first) {
-            out.push('"');
-        }
-        if is_string {
-            out.push_str(segment);
-        } else {
-            out.extend(segment.chars().filter(|character| !character.is_ascii_whitespace()));
-        }
-    });
+/// A JSON string without lone surrogates; anything else as it is.
+fn mended_string(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(start) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(start);
+        out.push_str(plain);
+        let (bytes, is_lone) = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, false),
+            (Some(unit), _) => (6, (0xd800..=0xdfff).contains(&unit)),
+            (None, _) => (2, false),
+        };
+        let (escape, after) = escape.split_at_checked(bytes).unwrap_or((escape, ""));
+        out.push_str(if is_lone { "\\ufffd" } else { escape });
+        rest = after;
+    }
+    out.push_str(rest);
     out
 }
 
-/// Calls `visit` for the text between two quotes each, and says whether it lies inside a string.
-///
-/// Searching for quotes is much faster than looking at every byte, and almost all bytes lie inside strings.
-fn for_each_segment<'a>(text: &'a str, mut visit: impl FnMut(&'a str, bool)) {
-    let mut is_string = false;
-    for segment in text.split('"') {
-        visit(segment, is_string);
-        let backslashes = segment.bytes().rev().take_while(|byte| *byte == b'\\').count();
-        // A quote after an odd number of backslashes is part of the string.
-        if !is_string || backslashes % 2 == 0 {
-            is_string = !is_string;
-        }
-    }
+/// Reads the `\uXXXX` that a text begins with.
+fn utf16_unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// The members of a JSON object as text, in their order: keys without their quotes, values verbatim.
 ///
 /// Keys are compared as they are written; no writer escapes the letters of the names that are looked for.
-/// Where a key occurs twice the last one counts, as in every language that these files are written in.
+/// Where a key occurs twice the last one counts, as for the programs that wrote these files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members<'a>(pub Vec<(&'a str, &'a str)>);
 
@@ -499,12 +549,6 @@ pub(crate) fn write_key(out: &mut String, index: usize, key: &str) {
     out.push_str("\":");
 }
 
-/// The values of a JSON list, as text; `None` where the text is something else.
-pub(crate) fn items(text: &str) -> Option<Vec<&str>> {
-    let values: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    Some(values.into_iter().map(RawValue::get).collect())
-}
-
 /// Whether a JSON text is a string.
 pub(crate) fn is_string(value: &str) -> bool {
     value.starts_with('"')
@@ -521,13 +565,19 @@ pub(crate) fn decode_string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Writes a text as a JSON string.
-pub(crate) fn encode_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
 fn inside_quotes(value: &str) -> &str {
     value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
+}
+
+/// Whether a text can be an id in the store, and a part of a longer one.
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX / 3).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Cuts a text to at most `bytes_max` bytes, between two characters.
+pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// A 64-bit fingerprint (FNV-1a) for keys that must be the same in every release; equal fingerprints prove
@@ -595,7 +645,7 @@ mod tests {
     fn read(bytes: &[u8]) -> (Vec<String>, Import) {
         let mut import = Import::default();
         let mut texts = Vec::new();
-        read_records(bytes, "m", &mut import, |_, text, _| texts.push(text.into_owned()));
+        read_records(bytes, "m", &mut import, |_, record| texts.push(record.text));
         assert_eq!(import.records, texts.len() as u64);
         (texts, import)
     }
@@ -692,6 +742,29 @@ mod tests {
     #[test]
     fn brackets_in_strings_are_no_nesting() {
         assert_eq!(read(format!("{{\"m\":\"{}\"}}", "[".repeat(500)).as_bytes()).0.len(), 1);
+    }
+
+    #[test]
+    fn what_strict_readers_refuse_is_mended_and_kept() {
+        for (text, mended) in [
+            (r#"{"m":"\ud83d"}"#, r#"{"m":"\ufffd"}"#),
+            (
+                r#"{"m":"a\\\ud83d\ude00\uDE00b\ud800\u0041\ud800"}"#,
+                r#"{"m":"a\\\ud83d\ude00\ufffdb\ufffd\u0041\ufffd"}"#,
+            ),
+            (r#"{ "a" : 1 , "m" : 1.0 , "a" : [ "\udfff" ] }"#, r#"{"m":1.0,"a":["\ufffd"]}"#),
+            (r#"{"\ud800":1,"\udfff":2}"#, r#"{"\ufffd":2}"#),
+            (r#"{"m":{"k":1,"\u006b":{}}}"#, r#"{"m":{"\u006b":{}}}"#),
+        ] {
+            let mut import = Import::default();
+            let mut records = Vec::new();
+            read_records(text.as_bytes(), "m", &mut import, |_, r| {
+                records.push((r.text.clone(), r.source().to_owned()))
+            });
+            assert_eq!(records, [(mended.to_owned(), text.to_owned())]);
+            assert!(import.problems[0].what.contains("strict readers"));
+            assert_eq!(json::minify(mended).unwrap(), mended);
+        }
     }
 
     #[test]

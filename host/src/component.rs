@@ -1,0 +1,299 @@
+//! The component under wasmtime: the same store as the native core, inside a sandbox.
+//!
+//! It is given the three imports of the contract and nothing else, a limit of memory and a bound of work per call.
+//! After a trap the instance is dropped and the next call makes a fresh one on the same host: what an instance holds
+//! is only a cache of the files.
+
+mod bindings {
+    #![allow(missing_docs, unused_qualifications, clippy::all, reason = "generated code")]
+    wasmtime::component::bindgen!({ path: "../wit", world: "store" });
+}
+mod compiled;
+mod convert;
+
+use bindings::exports::sessile::store::sessions::Guest;
+use bindings::sessile::store::{clock, entropy, filesystem, types};
+use sessile_core::{
+    Appended, Branch, Error, ErrorKind, ForkOptions, Host, ListQuery, MessageChange, MessageRef, NewSession, OpenOptions, Page,
+    Result, Rewritten, Select, Session, SessionPage, SessionPatch, Sessions, WriteOptions,
+};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+
+/// The most memory of an instance, in bytes: as much as the module itself allows.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// The work that one call may do, in fuel: some minutes. A call that needs more is a fault.
+const FUEL: u64 = 1 << 40;
+
+/// A store in the component, over any host.
+pub struct ComponentStore<H: Host + 'static> {
+    options: OpenOptions,
+    state: State<H>,
+}
+
+enum State<H: Host + 'static> {
+    Live(Box<Live<H>>),
+    /// After a trap, with the host that the instance has left.
+    Dead(H),
+    /// While the state changes.
+    Between,
+}
+
+struct Live<H: Host + 'static> {
+    store: wasmtime::Store<Imports<H>>,
+    world: bindings::Store,
+}
+
+/// What the component imports.
+struct Imports<H> {
+    host: H,
+    limits: StoreLimits,
+}
+
+impl<H: Host + 'static> std::fmt::Debug for ComponentStore<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ComponentStore").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<H: Host + 'static> ComponentStore<H> {
+    /// Opens the store in the host's root, or makes one there.
+    ///
+    /// Errors: as [`sessile_core::Store::open`]; `internal` where the component cannot be started.
+    pub fn open(host: H, options: OpenOptions) -> Result<Self> {
+        let live = Live::start(host).map_err(|(error, _)| error)?;
+        let mut store = Self { options, state: State::Live(Box::new(live)) };
+        store.call(|sessions, store| sessions.call_open(store, options.into()))?;
+        Ok(store)
+    }
+
+    /// Gives the host back.
+    pub fn into_host(self) -> Option<H> {
+        match self.state {
+            State::Live(live) => Some(live.store.into_data().host),
+            State::Dead(host) => Some(host),
+            State::Between => None,
+        }
+    }
+
+    /// Calls the component, in a fresh instance where the last one has trapped.
+    fn call<T>(
+        &mut self,
+        act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<Result<T, types::Error>>,
+    ) -> Result<T> {
+        self.revive()?;
+        let State::Live(live) = &mut self.state else {
+            return Err(Error::new(ErrorKind::Internal, "the component could not be started; open the store again"));
+        };
+        match live.run(act) {
+            Ok(result) => result.map_err(Into::into),
+            Err(trap) => {
+                if let State::Live(live) = std::mem::replace(&mut self.state, State::Between) {
+                    self.state = State::Dead(live.store.into_data().host);
+                }
+                let message = format!("the component has trapped ({trap}); nothing acknowledged is lost, please report this");
+                Err(Error::new(ErrorKind::Internal, message))
+            }
+        }
+    }
+
+    fn revive(&mut self) -> Result<()> {
+        let host = match std::mem::replace(&mut self.state, State::Between) {
+            State::Dead(host) => host,
+            other => {
+                self.state = other;
+                return Ok(());
+            }
+        };
+        match Live::start(host) {
+            Ok(mut live) => {
+                let options = self.options;
+                let opened = live.run(|sessions, store| sessions.call_open(store, options.into()));
+                self.state = State::Live(Box::new(live));
+                opened.map_err(|trap| Error::new(ErrorKind::Internal, trap.to_string()))?.map_err(Into::into)
+            }
+            Err((error, host)) => {
+                self.state = State::Dead(host);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<H: Host + 'static> Live<H> {
+    fn start(host: H) -> Result<Self, (Error, H)> {
+        let fault = |error: wasmtime::Error| Error::new(ErrorKind::Internal, format!("the component cannot be started: {error:#}"));
+        let (engine, component) = match compiled::component() {
+            Ok(compiled) => compiled,
+            Err(error) => return Err((fault(error), host)),
+        };
+        let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
+        let mut store = wasmtime::Store::new(engine, Imports { host, limits });
+        store.limiter(|imports| &mut imports.limits);
+        let started = || {
+            let mut linker = Linker::new(engine);
+            bindings::Store::add_to_linker::<_, HasSelf<_>>(&mut linker, |imports| imports)?;
+            store.set_fuel(FUEL)?;
+            bindings::Store::instantiate(&mut store, component, &linker)
+        };
+        match { started }() {
+            Ok(world) => Ok(Self { store, world }),
+            Err(error) => Err((fault(error), store.into_data().host)),
+        }
+    }
+
+    fn run<T>(&mut self, act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<T>) -> wasmtime::Result<T> {
+        self.store.set_fuel(FUEL)?;
+        act(self.world.sessile_store_sessions(), &mut self.store)
+    }
+}
+
+impl<H: Host + 'static> filesystem::Host for Imports<H> {
+    fn append(&mut self, path: String, data: String, durability: filesystem::Durability) -> Result<u64, filesystem::Error> {
+        self.host.append(&path, &data, durability.into()).map_err(Into::into)
+    }
+
+    fn create(&mut self, path: String, data: String) -> Result<(), filesystem::Error> {
+        self.host.create(&path, &data).map_err(Into::into)
+    }
+
+    fn replace(&mut self, path: String, data: String) -> Result<(), filesystem::Error> {
+        self.host.replace(&path, &data).map_err(Into::into)
+    }
+
+    fn read_text(&mut self, path: String, offset: u64, limit: u32) -> Result<filesystem::Text, filesystem::Error> {
+        let text = self.host.read_text(&path, offset, limit)?;
+        Ok(filesystem::Text { start: text.start, data: text.data })
+    }
+
+    fn read_bytes(&mut self, path: String, offset: u64, limit: u32) -> Result<Vec<u8>, filesystem::Error> {
+        self.host.read_bytes(&path, offset, limit).map_err(Into::into)
+    }
+
+    fn stat(&mut self, path: String) -> Result<u64, filesystem::Error> {
+        self.host.stat(&path).map_err(Into::into)
+    }
+
+    fn list_files(&mut self, directory: String, after: String, limit: u32) -> Result<Vec<filesystem::Entry>, filesystem::Error> {
+        let files = self.host.list(&directory, &after, limit)?;
+        Ok(files.into_iter().map(|file| filesystem::Entry { name: file.name, size: file.size }).collect())
+    }
+
+    fn remove(&mut self, path: String) -> Result<(), filesystem::Error> {
+        self.host.remove(&path).map_err(Into::into)
+    }
+
+    fn sync(&mut self, path: String) -> Result<(), filesystem::Error> {
+        self.host.sync(&path).map_err(Into::into)
+    }
+}
+
+impl<H: Host + 'static> types::Host for Imports<H> {}
+
+impl<H: Host + 'static> clock::Host for Imports<H> {
+    fn now_ms(&mut self) -> u64 {
+        self.host.now_ms()
+    }
+}
+
+impl<H: Host + 'static> entropy::Host for Imports<H> {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
+    fn random(&mut self) -> (u64, u64) {
+        let bits = self.host.random();
+        ((bits >> 64) as u64, bits as u64)
+    }
+}
+
+impl<H: Host + 'static> Sessions for ComponentStore<H> {
+    fn create(&mut self, new: &NewSession) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_create(store, &new.into())).and_then(convert::session)
+    }
+
+    fn get(&mut self, id: &str) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_get(store, id)).and_then(convert::session)
+    }
+
+    fn update(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_update(store, id, &patch.into(), &options.into())).and_then(convert::session)
+    }
+
+    fn touch(&mut self, id: &str) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_touch(store, id)).and_then(convert::session)
+    }
+
+    fn trash(&mut self, id: &str) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_trash(store, id)).and_then(convert::session)
+    }
+
+    fn restore(&mut self, id: &str) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_restore(store, id)).and_then(convert::session)
+    }
+
+    fn purge(&mut self, id: &str) -> Result<()> {
+        self.call(|sessions, store| sessions.call_purge(store, id))
+    }
+
+    fn append(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<Appended> {
+        self.call(|sessions, store| sessions.call_append(store, id, messages, &options.into())).map(Into::into)
+    }
+
+    fn update_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64> {
+        self.call(|sessions, store| sessions.call_update_message(store, id, &message.into(), &change.into(), &options.into()))
+    }
+
+    fn sync(&mut self, id: &str) -> Result<()> {
+        self.call(|sessions, store| sessions.call_sync(store, id))
+    }
+
+    fn read(&mut self, id: &str, select: &Select) -> Result<Page> {
+        self.call(|sessions, store| sessions.call_read(store, id, &select.into())).map(Into::into)
+    }
+
+    fn fork(&mut self, id: &str, options: &ForkOptions) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_fork(store, id, &options.into())).and_then(convert::session)
+    }
+
+    fn detach(&mut self, id: &str) -> Result<Rewritten> {
+        self.call(|sessions, store| sessions.call_detach(store, id)).map(Into::into)
+    }
+
+    fn compact(&mut self, id: &str) -> Result<Rewritten> {
+        self.call(|sessions, store| sessions.call_compact(store, id)).map(Into::into)
+    }
+
+    fn revert(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session> {
+        let reverted = self.call(|sessions, store| sessions.call_revert(store, id, &to.into(), inclusive, &options.into()));
+        reverted.and_then(convert::session)
+    }
+
+    fn unrevert(&mut self, id: &str, options: &WriteOptions) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_unrevert(store, id, &options.into())).and_then(convert::session)
+    }
+
+    fn switch(&mut self, id: &str, to: &MessageRef, options: &WriteOptions) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_switch(store, id, &to.into(), &options.into())).and_then(convert::session)
+    }
+
+    fn branches(&mut self, id: &str) -> Result<Vec<Branch>> {
+        let branches = self.call(|sessions, store| sessions.call_branches(store, id))?;
+        Ok(branches.into_iter().map(Into::into).collect())
+    }
+
+    fn list(&mut self, query: &ListQuery) -> Result<SessionPage> {
+        let page = self.call(|sessions, store| sessions.call_list_sessions(store, &query.into()))?;
+        let sessions = page.sessions.into_iter().map(convert::session).collect::<Result<_>>()?;
+        Ok(SessionPage { sessions, next: page.next })
+    }
+
+    fn resolve(&mut self, text: &str, scope: Option<&str>) -> Result<Session> {
+        self.call(|sessions, store| sessions.call_resolve(store, text, scope)).and_then(convert::session)
+    }
+
+    fn doctor(&mut self, repair: bool) -> Result<String> {
+        self.call(|sessions, store| sessions.call_doctor(store, repair))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.call(|sessions, store| sessions.call_close(store))
+    }
+}

@@ -1,0 +1,544 @@
+//! Every crash of a script: what a reboot or another process finds must be what the model allows.
+//!
+//! A script runs once, recorded. From the record every crash point is made without running it again: each stage of
+//! each call that writes, and there the death of the process and everything that power loss may leave. Each such
+//! image is a state. In each state the oracle asks:
+//! - what was acknowledged is there, byte for byte and in order; what was not is there as a whole or not at all;
+//! - nothing else is there, and bytes that hold no record are reported as damage;
+//! - reading writes nothing, whatever is found;
+//! - the next write succeeds, is answered as the model says, and afterwards everything is still there: for a write
+//!   that carried an operation id this is its repetition, which must give exactly one copy;
+//! - that write then survives power loss, together with everything that it built upon.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use sessile_core::{Durability, ErrorKind, NewSession, OpenOptions, Sessions, Store, WriteOptions};
+
+use crate::model::{Answer, Model, Op, Seen, run, see};
+use crate::sim::{Call, Disk, Flaw, Image, Loss, SimDisk, SimHost, Stage, Step, Turns};
+
+/// A list of operations, by name.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Says what it covers.
+    pub name: &'static str,
+    /// What happens.
+    pub acts: Vec<Act>,
+}
+
+/// One act of a script. Processes are numbers from 1; each opens the store when it first does something.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A process carries out an operation.
+    Do(u64, Op),
+    /// Two processes carry out one operation each at the same time. The schedule names the process of each call.
+    Race([(u64, Op); 2], Vec<u64>),
+    /// A process closes its store.
+    Close(u64),
+}
+
+/// What a script begins with.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its name.
+    pub name: &'static str,
+    /// The disk.
+    pub disk: Disk,
+    /// What is on it.
+    pub model: Model,
+}
+
+/// How many states were visited: by the operation under way and what happened to the disk.
+pub type Stats = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Processes of scripts have these numbers; bases, readers and writers behind a crash have others.
+const SCRIPT_PROCESS: u64 = 100;
+const READER: u64 = 200;
+const WRITER: u64 = 300;
+const SURVIVOR: u64 = 400;
+/// In every so many-th state the write that follows is crashed too.
+const DEPTH_TWO_EVERY: u64 = 199;
+/// In every so many-th state of a process' death, a process that had the store open before goes on writing.
+const SURVIVOR_EVERY: u64 = 3;
+
+/// An operation that a recorded script has carried out.
+#[derive(Clone, Debug)]
+struct Done {
+    process: u64,
+    op: Op,
+    /// How many calls had written when it began and when it was answered.
+    start: usize,
+    end: usize,
+    /// The call that wrote its last record: operations count in this order.
+    commit: usize,
+    answer: Result<(Answer, String), ErrorKind>,
+}
+
+impl Done {
+    fn is_synced(&self) -> bool {
+        !matches!(self.op, Op::Touch(_)) && self.op.options().is_none_or(|options| options.durability == Durability::Synced)
+    }
+
+    /// The session whose log must be durable when this is acknowledged.
+    fn makes_durable(&self) -> &str {
+        if let Op::Fork(parent, ..) = &self.op { parent } else { self.op.session() }
+    }
+}
+
+/// A recorded script.
+#[derive(Debug)]
+struct Recording {
+    steps: Vec<Step>,
+    last: Disk,
+    /// In the order in which they count.
+    done: Vec<Done>,
+    /// The model before each of them, and behind the last.
+    models: Vec<Model>,
+}
+
+fn failed(what: impl Debug) -> String {
+    format!("{what:?}")
+}
+
+/// Opens a store.
+pub fn open(disk: &SimDisk, process: u64, read_only: bool) -> Result<Store<SimHost>, sessile_core::Error> {
+    Store::open(SimHost::new(disk, process), OpenOptions { read_only })
+}
+
+/// Carries a script out and records it. The answers must be those of the model, in the order of the log.
+fn record(script: &Script, base: &Base) -> Result<Recording, String> {
+    let disk = SimDisk::new(base.disk.clone());
+    disk.record();
+    let mut stores: BTreeMap<u64, Store<SimHost>> = BTreeMap::new();
+    let mut done: Vec<Done> = Vec::new();
+    for act in &script.acts {
+        let processes = match act {
+            Act::Do(process, _) | Act::Close(process) => vec![*process],
+            Act::Race([one, other], _) => vec![one.0, other.0],
+        };
+        for process in processes {
+            if !stores.contains_key(&process) {
+                stores.insert(process, open(&disk, SCRIPT_PROCESS + process, false).map_err(failed)?);
+            }
+        }
+        match act {
+            Act::Do(process, op) => done.extend(stores.get_mut(process).map(|store| carry_out(store, &disk, *process, op))),
+            Act::Race(ops, schedule) => {
+                let running: Vec<u64> = ops.iter().map(|(process, _)| SCRIPT_PROCESS + process).collect();
+                let turns = Turns::new(&running, schedule.iter().map(|process| SCRIPT_PROCESS + process));
+                let mut racing: Vec<(u64, &Op, Store<SimHost>)> =
+                    ops.iter().filter_map(|(process, op)| Some((*process, op, stores.remove(process)?))).collect();
+                done.extend(race(&disk, &turns, &mut racing));
+                stores.extend(racing.into_iter().map(|(process, _, store)| (process, store)));
+            }
+            Act::Close(process) => {
+                if let Some(mut store) = stores.remove(process) {
+                    store.close().map_err(failed)?;
+                }
+            }
+        }
+    }
+    let (steps, last) = (disk.steps(), disk.disk());
+    for done in &mut done {
+        let process = SCRIPT_PROCESS + done.process;
+        let wrote = |step: &Step| step.process == process && step.call.path().starts_with("sessions/");
+        let record = |step: &Step| wrote(step) && matches!(step.call, Call::Append { .. } | Call::Create { .. });
+        done.commit = (done.start..done.end).rev().find(|at| record(&steps[*at])).unwrap_or(done.start);
+    }
+    done.sort_by_key(|done| done.commit);
+    let mut models = vec![base.model.clone()];
+    for done in &done {
+        let mut model = models[models.len() - 1].clone();
+        let expected = model.apply(&done.op);
+        let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|kind| *kind);
+        if answer != expected {
+            return Err(format!("{}: answers {answer:?}, not {expected:?}", done.op.name()));
+        }
+        if let Ok((Answer::Appended(seq, _, false), id)) = &done.answer {
+            model.note_id(done.op.session(), *seq, id);
+        }
+        models.push(model);
+    }
+    Ok(Recording { steps, last, done, models })
+}
+
+fn carry_out(store: &mut Store<SimHost>, disk: &SimDisk, process: u64, op: &Op) -> Done {
+    let start = disk.written();
+    let answer = run(store, op).map_err(|error| error.kind);
+    Done { process, op: op.clone(), start, end: disk.written(), commit: 0, answer }
+}
+
+fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHost>)]) -> Vec<Done> {
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (process, op, store) in racing {
+            store.host_mut().take_turns(Some(turns.clone()));
+            threads.push(scope.spawn(move || {
+                let done = carry_out(store, disk, *process, op);
+                turns.finish(SCRIPT_PROCESS + *process);
+                store.host_mut().take_turns(None);
+                done
+            }));
+        }
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    })
+}
+
+/// A store with a history, at rest. Its processes must not be those of scripts.
+pub fn prepare(name: &'static str, acts: Vec<Act>) -> Result<Base, String> {
+    let empty = Base { name: "empty", disk: Disk::default(), model: Model::default() };
+    let recording = record(&Script { name, acts }, &empty)?;
+    Ok(Base { name, disk: recording.last.rebooted(), model: recording.models.last().cloned().unwrap_or_default() })
+}
+
+/// Where a crash happened, for labels and reports.
+#[derive(Clone, Copy, Debug)]
+struct At<'a> {
+    /// The call under way; behind the last call the number of calls.
+    step: usize,
+    /// The operation under way, or what else the process was doing.
+    path: &'static str,
+    /// What happened to the disk.
+    model: &'static str,
+    /// The file that the call wrote to.
+    file: &'a str,
+    /// The session that is written to afterwards.
+    session: Option<&'a str>,
+    /// Whether the write that follows may be crashed too.
+    deep: bool,
+}
+
+/// Which unacknowledged or unsynced operations a crash may have undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Undone {
+    /// Those that were not acknowledged.
+    UnderWay,
+    /// Also buffered ones, from some point on in each session.
+    Tails,
+    /// Also buffered ones in the middle.
+    Any,
+}
+
+impl Recording {
+    /// The models that are right after a crash in `step`.
+    fn candidates(&self, step: usize, undone: Undone) -> Vec<Model> {
+        let acknowledged = |done: &Done| done.end <= step;
+        let is_durable = |place: usize| {
+            let session = self.done[place].op.session();
+            self.done[place..].iter().any(|later| {
+                later.answer.is_ok() && acknowledged(later) && later.is_synced() && later.makes_durable() == session
+            }) || self.done[place].is_synced()
+        };
+        let begun: Vec<usize> = (0..self.done.len()).filter(|place| self.done[*place].start <= step).collect();
+        let must = |place: usize| acknowledged(&self.done[place]) && (undone == Undone::UnderWay || is_durable(place));
+        let open: Vec<usize> = begun.iter().copied().filter(|place| !must(*place)).collect();
+        let mut candidates: Vec<Model> = Vec::new();
+        for choice in 0..1_u32 << open.len() {
+            let is_lost = |place: usize| open.iter().position(|open| *open == place).is_some_and(|bit| choice >> bit & 1 == 1);
+            let session = |place: usize| self.done[place].op.session();
+            // In one file only a tail is lost, unless a sector in its middle is.
+            let is_gap = |place: usize| {
+                is_lost(place) && begun.iter().any(|later| *later > place && !is_lost(*later) && session(*later) == session(place))
+            };
+            if undone != Undone::Any && begun.iter().any(|place| is_gap(*place)) {
+                continue;
+            }
+            let mut model = self.models[0].clone();
+            for place in &begun {
+                if is_lost(*place) {
+                    continue;
+                }
+                if model.same(&self.models[*place]) {
+                    model = self.models[*place + 1].clone();
+                } else {
+                    model.apply_after_loss(&self.done[*place].op, &self.models[*place]);
+                }
+            }
+            candidates.push(model);
+        }
+        candidates
+    }
+
+    /// The operation of a process that is under way at a step.
+    fn under_way(&self, step: usize, process: u64) -> Option<&Done> {
+        self.done.iter().find(|done| SCRIPT_PROCESS + done.process == process && (done.start..done.end).contains(&step))
+    }
+}
+
+/// Visits every state of a script. Errors: the first state in which the oracle finds a promise broken.
+pub fn explore(script: &Script, base: &Base, flaw: Option<Flaw>) -> Result<Stats, String> {
+    let base = Base { disk: base.disk.clone().with_flaw(flaw), ..base.clone() };
+    let told = |what: String| format!("script `{}` on a store `{}`: {what}", script.name, base.name);
+    let recording = record(script, &base).map_err(told)?;
+    let mut explorer = Explorer { recording: &recording, stats: Stats::new(), states: 0 };
+    explorer.visit_all().map_err(told)?;
+    Ok(explorer.stats)
+}
+
+struct Explorer<'a> {
+    recording: &'a Recording,
+    stats: Stats,
+    states: u64,
+}
+
+impl Explorer<'_> {
+    fn visit_all(&mut self) -> Result<(), String> {
+        let recording = self.recording;
+        for (place, step) in recording.steps.iter().enumerate() {
+            let under_way = recording.under_way(place, step.process);
+            let path = under_way.map_or("open or close", |done| done.op.name());
+            let session = under_way.map(|done| done.op.session());
+            let at = At { step: place, path, model: "killed", file: step.call.path(), session, deep: true };
+            for stage in step.call.stages() {
+                let mut disk = step.before.clone();
+                // The script has carried it out: it cannot fail.
+                let _ = disk.perform(&step.call, stage);
+                self.killed(disk, at).map_err(|error| format!("{error}\n  killed at {stage:?} of {}", told(place, step)))?;
+            }
+            let mut disk = step.before.clone();
+            let _ = disk.perform(&step.call, Stage::Visible);
+            self.power_loss(&disk, at).map_err(|error| format!("{error}\n  power lost during {}", told(place, step)))?;
+        }
+        let end = recording.steps.len();
+        let file = recording.steps.last().map_or("", |step| step.call.path());
+        let session = recording.done.last().map(|done| done.op.session());
+        let at = At { step: end, path: "at rest", model: "killed", file, session, deep: true };
+        self.killed(recording.last.clone(), at).map_err(|error| format!("{error}\n  killed at rest"))?;
+        self.power_loss(&recording.last, at).map_err(|error| format!("{error}\n  power lost at rest"))
+    }
+
+    /// The process has died, the machine goes on.
+    fn killed(&mut self, disk: Disk, at: At<'_>) -> Result<(), String> {
+        let candidates = self.recording.candidates(at.step, Undone::UnderWay);
+        let found = self.check(&disk, &candidates, at)?;
+        if self.states % SURVIVOR_EVERY == 0 {
+            self.survive(&disk, &found, At { model: "killed, another goes on", ..at })?;
+        }
+        Ok(())
+    }
+
+    fn power_loss(&mut self, disk: &Disk, at: At<'_>) -> Result<(), String> {
+        let tails = self.recording.candidates(at.step, Undone::Tails);
+        let any = self.recording.candidates(at.step, Undone::Any);
+        let mut result = Ok(());
+        disk.after_power_loss(at.file, &mut |Image { loss, disk, wrong }| {
+            if result.is_err() {
+                return;
+            }
+            let (model, candidates) = match loss {
+                Loss::Prefix => ("power lost: cut off", &tails),
+                Loss::Zeros => ("power lost: tail of NULs", &tails),
+                Loss::Hole => ("power lost: sector of NULs", &any),
+                Loss::Garbage => ("power lost: sector of garbage", &any),
+            };
+            let checked = self.check(&disk, candidates, At { model, ..at });
+            result = checked.map(|_| ()).map_err(|error| format!("{error}\n  {model}, bytes {wrong:?}"));
+        });
+        result
+    }
+
+    /// Checks one state. Returns the model that it shows.
+    fn check(&mut self, image: &Disk, candidates: &[Model], at: At<'_>) -> Result<Model, String> {
+        self.states += 1;
+        *self.stats.entry((at.path, at.model)).or_default() += 1;
+        let disk = SimDisk::new(image.clone());
+        let found = look(&disk, candidates)?;
+        let deep = at.deep && self.states % DEPTH_TWO_EVERY == 0;
+        if deep {
+            disk.record();
+        }
+        let (op, after) = self.go_on(&disk, WRITER + self.states, &found, at)?;
+        let steps = if deep { disk.steps() } else { Vec::new() };
+        let seen = look_closely(&disk, &after).map_err(|error| format!("{error}\n  behind the {} that followed", op.name()))?;
+        unreported(&disk.disk(), at.file, &seen)?;
+        let settled = disk.disk();
+        if !settled.is_durable() {
+            self.settle(&settled, &op, &after, at)?;
+        }
+        if deep {
+            self.crash_again(&steps, image.is_durable(), &[found.clone(), after], at)?;
+        }
+        Ok(found)
+    }
+
+    /// Writes something: what was under way once more where it has an operation id, otherwise a message.
+    fn go_on(&mut self, disk: &SimDisk, process: u64, found: &Model, at: At<'_>) -> Result<(Op, Model), String> {
+        let mut store = open(disk, process, false).map_err(|error| format!("it does not open: {error:?}"))?;
+        let op = self.next_op(found, at);
+        let after = write(&mut store, &op, found)?;
+        if self.states % 7 == 0 {
+            store.close().map_err(failed)?;
+        }
+        Ok((op, after))
+    }
+
+    fn next_op(&self, found: &Model, at: At<'_>) -> Op {
+        let named = |done: &&Done| done.op.options().is_some_and(|options| options.op.is_some());
+        let under_way = self.recording.done.iter().filter(|done| (done.start..=done.end).contains(&at.step)).find(named);
+        if let Some(done) = under_way.filter(|_| at.deep) {
+            return done.op.clone();
+        }
+        let live: Vec<&str> = found.sessions().filter(|id| !found.is_trashed(id)).collect();
+        let session = at.session.filter(|id| live.contains(id)).or(live.first().copied());
+        let message = r#"{"role":"user","parts":[{"type":"text","text":"after the crash"}]}"#;
+        match session {
+            Some(id) => Op::Append(id.to_owned(), vec![message.to_owned()], WriteOptions::default()),
+            None => Op::Create(NewSession { id: Some("new".to_owned()), ..NewSession::default() }),
+        }
+    }
+
+    /// What was just acknowledged survives power loss, even if a dead process left it unsynced.
+    fn settle(&mut self, disk: &Disk, op: &Op, after: &Model, at: At<'_>) -> Result<(), String> {
+        let mut candidates = self.recording.candidates(at.step, Undone::Tails);
+        candidates.iter_mut().for_each(|model| model.take_session(op.session(), after));
+        let mut result = Ok(());
+        disk.after_power_loss("", &mut |image| {
+            if result.is_ok() {
+                self.states += 1;
+                *self.stats.entry((at.path, "killed, then power lost")).or_default() += 1;
+                let seen = look(&SimDisk::new(image.disk), &candidates);
+                result = seen.map(|_| ()).map_err(|error| format!("{error}\n  power lost after the {} that followed", op.name()));
+            }
+        });
+        result
+    }
+
+    /// Crashes during the write that followed a crash.
+    fn crash_again(&mut self, steps: &[Step], durable: bool, candidates: &[Model; 2], at: At<'_>) -> Result<(), String> {
+        for step in steps {
+            let stages = step.call.stages();
+            let every = (stages.len() / 6).max(1);
+            let sample = stages.iter().enumerate().filter(|(place, _)| place % every == 0 || *place + 2 >= stages.len());
+            let at = At { path: "recovery", file: step.call.path(), deep: false, ..at };
+            for (_, stage) in sample {
+                let mut disk = step.before.clone();
+                let _ = disk.perform(&step.call, *stage);
+                self.check(&disk, candidates, At { model: "killed", ..at })?;
+            }
+            if !durable {
+                continue;
+            }
+            let mut disk = step.before.clone();
+            let _ = disk.perform(&step.call, Stage::Visible);
+            let (mut result, mut count) = (Ok(()), 0);
+            disk.after_power_loss(step.call.path(), &mut |image| {
+                count += 1;
+                if result.is_ok() && count % every == 0 {
+                    result = self.check(&image.disk, candidates, At { model: "power lost", ..at }).map(|_| ());
+                }
+            });
+            result?;
+        }
+        Ok(())
+    }
+
+    /// A process that knows the store from before the operation goes on with what it remembers.
+    fn survive(&mut self, image: &Disk, found: &Model, at: At<'_>) -> Result<(), String> {
+        let start = self.recording.done.iter().filter(|done| done.end > at.step).map(|done| done.start).min();
+        let Some(before) = start.and_then(|start| self.recording.steps.get(start)) else { return Ok(()) };
+        self.states += 1;
+        *self.stats.entry((at.path, at.model)).or_default() += 1;
+        let disk = SimDisk::new(before.before.clone());
+        let mut store = open(&disk, SURVIVOR + self.states, false).map_err(failed)?;
+        see(&mut store, 100)?;
+        disk.set(image.clone());
+        let op = self.next_op(found, at);
+        let after = write(&mut store, &op, found)?;
+        look_closely(&disk, &after).map(|_| ()).map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
+    }
+}
+
+fn told(place: usize, step: &Step) -> String {
+    format!("call {place}, {} of {}", step.call.name(), step.call.path())
+}
+
+/// Carries out an operation that must succeed as the model says.
+fn write(store: &mut Store<SimHost>, op: &Op, model: &Model) -> Result<Model, String> {
+    let mut after = model.clone();
+    let expected = after.apply(op);
+    let answer = run(store, op);
+    let kinds = answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
+    if kinds != expected {
+        return Err(format!("the {} that followed answers {answer:?}, not {expected:?}", op.name()));
+    }
+    Ok(after)
+}
+
+/// Reads everything without a right to write, and finds the candidate that it shows.
+fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
+    let mut store = match open(disk, READER, true) {
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            // The first opening was cut off: there is no store yet, and nothing was acknowledged.
+            let empty = candidates.iter().find(|model| model.sessions().next().is_none());
+            return empty.cloned().ok_or_else(|| "the store is gone".to_owned());
+        }
+        opened => opened.map_err(|error| format!("it does not open for reading: {error:?}"))?,
+    };
+    let seen = see(&mut store, 100)?;
+    if store.host_mut().counts().writes > 0 {
+        return Err("reading writes".to_owned());
+    }
+    let mut differences = Vec::new();
+    for model in candidates {
+        match model.check(&seen) {
+            Ok(()) => return Ok(model.clone()),
+            Err(difference) => differences.push(difference),
+        }
+    }
+    differences.dedup();
+    Err(differences.join("\n  or "))
+}
+
+fn look_closely(disk: &SimDisk, model: &Model) -> Result<Seen, String> {
+    let mut store = open(disk, READER + 1, true).map_err(|error| format!("it does not open again: {error:?}"))?;
+    let seen = see(&mut store, 3)?;
+    model.check(&seen)?;
+    Ok(seen)
+}
+
+/// Every line of a log is records, or was reported as damage.
+fn unreported(disk: &Disk, path: &str, seen: &Seen) -> Result<(), String> {
+    let Some(bytes) = disk.bytes(path).filter(|_| path.starts_with("sessions/")) else { return Ok(()) };
+    let text = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    let Some((session, _)) = text.split_once("\"session\":\"").and_then(|(_, rest)| rest.split_once('"')) else { return Ok(()) };
+    let is_current = !disk.paths().any(|other| other.len() == path.len() && other > path && other[..path.len() - 12] == path[..path.len() - 12]);
+    if !is_current || !seen.has(session) {
+        return Ok(());
+    }
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        // The last line may be a record on its way.
+        let finished = line.strip_suffix(b"\n");
+        for piece in finished.map(pieces).unwrap_or_default() {
+            let (from, to) = ((at + piece.start) as u64, (at + piece.end) as u64);
+            let reported = seen.damage.iter().any(|damage| damage.0 == session && damage.1 < to && damage.2 > from);
+            if !is_record(&line[piece]) && !reported {
+                return Err(format!("bytes {from} to {to} of {path} hold no record, and nobody says so: {:?}", seen.damage));
+            }
+        }
+        at += line.len();
+    }
+    Ok(())
+}
+
+const MARKER: &[u8] = b"{\"t\": \"";
+
+/// What lies between the beginnings of records.
+fn pieces(line: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let starts = (0..line.len()).filter(|at| *at == 0 || line[*at..].starts_with(MARKER));
+    let starts: Vec<usize> = starts.collect();
+    let ends = starts.iter().skip(1).copied().chain([line.len()]);
+    starts.iter().copied().zip(ends).map(|(from, to)| from..to).collect()
+}
+
+/// Whether a line carries its own checksum (docs/format.md): CRC-32C of all before it.
+fn is_record(line: &[u8]) -> bool {
+    let Some(place) = line.len().checked_sub(16) else { return false };
+    let (covered, trailer) = line.split_at(place);
+    let sum = covered.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 })
+    });
+    trailer == format!(",\"c\":\"{:08x}\"}}", !sum).as_bytes()
+}

@@ -1,0 +1,134 @@
+//! Faults that the simulations have found in the core, each in its shortest form.
+
+use sessile_core::{
+    Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select, Sessions, Store, WriteOptions,
+};
+use sessile_tests::sim::{Disk, SimDisk, SimHost};
+
+const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
+
+fn open(disk: &SimDisk, process: u64) -> Store<SimHost> {
+    Store::open(SimHost::new(disk, process), OpenOptions::default()).unwrap()
+}
+
+fn create(store: &mut impl Sessions, id: &str) {
+    store.create(&NewSession { id: Some(id.into()), ..NewSession::default() }).unwrap();
+}
+
+fn append(store: &mut impl Sessions, id: &str, options: &WriteOptions) {
+    store.append(id, HELLO, options).unwrap();
+}
+
+fn named(op: &str) -> WriteOptions {
+    WriteOptions { op: Some(op.into()), ..WriteOptions::default() }
+}
+
+fn fork(store: &mut impl Sessions, id: &str, child: &str) {
+    store.fork(id, &ForkOptions { id: Some(child.into()), ..ForkOptions::default() }).unwrap();
+}
+
+fn add_text(text: &str) -> MessageChange {
+    MessageChange::AddText { part: 0, text: text.into(), at: None }
+}
+
+fn read(store: &mut impl Sessions, id: &str) -> Page {
+    store.read(id, &Select::From { seq: 1, limit: 100 }).unwrap()
+}
+
+#[test]
+fn a_named_append_follows_a_session_that_another_process_has_compacted() {
+    let disk = SimDisk::new(Disk::default());
+    let (mut one, mut other) = (open(&disk, 1), open(&disk, 2));
+    create(&mut one, "a");
+    append(&mut one, "a", &WriteOptions::default());
+    other.compact("a").unwrap();
+    append(&mut one, "a", &named("x"));
+}
+
+#[test]
+fn a_text_follows_a_session_that_another_process_has_compacted() {
+    let disk = SimDisk::new(Disk::default());
+    let (mut one, mut other) = (open(&disk, 1), open(&disk, 2));
+    create(&mut one, "a");
+    append(&mut one, "a", &WriteOptions::default());
+    other.compact("a").unwrap();
+    one.update_message("a", &1.into(), &add_text("x"), &WriteOptions::default()).unwrap();
+}
+
+#[test]
+fn a_session_in_the_trash_takes_no_text() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    store.trash("a").unwrap();
+    assert!(store.update_message("a", &1.into(), &add_text("x"), &WriteOptions::default()).is_err());
+}
+
+#[test]
+fn a_revert_that_hides_nothing_can_be_undone_after_a_compaction() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    let reverted = store.revert("a", &1.into(), false, &WriteOptions::default()).unwrap();
+    store.compact("a").unwrap();
+    assert_eq!(store.get("a").unwrap().can_unrevert, reverted.can_unrevert);
+}
+
+#[test]
+fn a_fork_of_a_fork_has_its_changes_of_inherited_messages() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    fork(&mut store, "a", "b");
+    store.update_message("b", &1.into(), &add_text(" there"), &WriteOptions::default()).unwrap();
+    fork(&mut store, "b", "c");
+    assert_eq!(read(&mut store, "c").messages.contains("hello there"), read(&mut store, "b").messages.contains("hello there"));
+}
+
+#[test]
+fn a_purged_session_stays_unlisted_when_another_process_that_used_it_closes() {
+    let disk = SimDisk::new(Disk::default());
+    let (mut one, mut other) = (open(&disk, 1), open(&disk, 2));
+    create(&mut one, "a");
+    append(&mut other, "a", &WriteOptions::default());
+    one.trash("a").unwrap();
+    one.purge("a").unwrap();
+    other.close().unwrap();
+    for trashed in [false, true] {
+        let query = ListQuery { trashed, ..ListQuery::default() };
+        assert_eq!(open(&disk, 3).list(&query).unwrap().sessions, []);
+    }
+}
+
+/// A process is killed between the write and the sync of a named append. Another one repeats it.
+#[test]
+fn a_repeated_operation_is_durable_before_it_is_acknowledged() {
+    let disk = SimDisk::new(Disk::default());
+    let mut one = open(&disk, 1);
+    create(&mut one, "a");
+    append(&mut one, "a", &WriteOptions { durability: Durability::Buffered, ..named("x") });
+    let mut other = open(&disk, 2);
+    append(&mut other, "a", &named("x"));
+    disk.disk().after_power_loss("", &mut |image| {
+        let mut store = open(&SimDisk::new(image.disk), 3);
+        assert!(read(&mut store, "a").messages.contains("hello"));
+    });
+}
+
+/// The catalogue must not know more of a session than the disk has kept of its log.
+#[test]
+fn a_list_after_power_loss_tells_what_the_logs_hold() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions { durability: Durability::Buffered, ..WriteOptions::default() });
+    store.close().unwrap();
+    disk.disk().after_power_loss("", &mut |image| {
+        let mut store = open(&SimDisk::new(image.disk), 2);
+        let listed = store.list(&ListQuery::default()).unwrap().sessions;
+        assert_eq!(listed, [store.get("a").unwrap()]);
+    });
+}
