@@ -333,10 +333,10 @@ impl Catalogue {
 pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<EntryRecord>> {
     let name = Name::of(id)?;
     let current = match &known.entry {
-        Some(entry) if entry.gone => None,
+        Some(entry) if entry.gone && known.writers.is_empty() => None,
         Some(entry) if known.writers.is_empty() => Some(entry.clone()),
         // Nothing was appended since: that costs one look at the size.
-        Some(entry) if host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => Some(entry.clone()),
+        Some(entry) if !entry.gone && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => Some(entry.clone()),
         _ => from_log(host, &name)?,
     };
     Ok(current.map(|entry| EntryRecord { writers: known.writers.clone(), done: None, ..entry }))
@@ -550,10 +550,19 @@ impl Visitor for Recent {
             }
             Record::Entry(entry) => {
                 let known = self.sessions.entry(entry.session.clone()).or_default();
-                entry.done.as_ref().map(|writer| known.writers.remove(writer));
-                // Of two that raced, the one that has seen more of the log is right.
-                let newer = known.entry.as_ref().is_none_or(|old| (entry.generation, entry.size) >= (old.generation, old.size));
-                if newer || entry.gone {
+                let marked = entry.done.as_ref().is_some_and(|writer| known.writers.remove(writer).is_some());
+                let counts = match &known.entry {
+                    _ if entry.gone => true,
+                    // Whoever used the session before it was purged says nothing of one that was made since.
+                    Some(old) if old.gone => marked,
+                    // Of two that raced, the one that has seen more of the log is right.
+                    Some(old) => (entry.generation, entry.size) >= (old.generation, old.size),
+                    None => true,
+                };
+                if entry.gone {
+                    known.writers.clear();
+                }
+                if counts {
                     known.entry = Some((**entry).clone());
                 }
             }

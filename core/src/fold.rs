@@ -38,6 +38,8 @@ pub struct State {
     pub records: u64,
     /// Records of unknown type.
     pub unknown: u64,
+    /// Whether the session has changed messages that it inherits: its forks must know.
+    pub touched: bool,
     /// Whether and how the log has ended.
     pub end: Option<End>,
 }
@@ -114,6 +116,7 @@ impl Default for State {
             ops: Vec::new(),
             records: 0,
             unknown: 0,
+            touched: false,
             end: None,
         }
     }
@@ -139,6 +142,7 @@ impl State {
             ops: ops.collect::<Option<Vec<Op>>>()?,
             records: 0,
             unknown: check.unknown,
+            touched: check.touched,
             end: None,
         })
     }
@@ -158,6 +162,7 @@ impl State {
             last: self.checked,
             ops: self.ops.iter().map(|op| OpRecord(op.offset, format!("{:032x}", op.key), op.seq, op.count)).collect(),
             unknown: self.unknown,
+            touched: self.touched,
         }
     }
 
@@ -185,6 +190,7 @@ impl State {
         }
         let verdict = match record {
             Record::Append(append) => self.append(append),
+            Record::Text(_) if self.facts.trashed.is_some() => Verdict::Rejected(Reason::Trashed),
             Record::Text(text) => self.message(text.m),
             Record::Update(update) => self.message(update.m),
             Record::Head(head) => self.move_head(head),
@@ -253,8 +259,12 @@ impl State {
         Verdict::Counts { seq, count }
     }
 
-    fn message(&self, seq: u64) -> Verdict {
-        if seq == 0 || seq > self.count { Verdict::Rejected(Reason::NoTarget) } else { Verdict::Counts { seq, count: 0 } }
+    fn message(&mut self, seq: u64) -> Verdict {
+        if seq == 0 || seq > self.count {
+            return Verdict::Rejected(Reason::NoTarget);
+        }
+        self.touched |= seq <= self.inherited;
+        Verdict::Counts { seq, count: 0 }
     }
 
     fn move_head(&mut self, record: &HeadRecord<'_>) -> Verdict {
@@ -274,6 +284,7 @@ impl State {
             return Verdict::Rejected(Reason::NoTarget);
         }
         match record.why {
+            Why::Revert if self.path == before => {}
             Why::Revert => self.undo = self.undo.take().or(Some(before)),
             Why::Unrevert | Why::Branch => self.undo = None,
         }

@@ -419,12 +419,13 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Applies to messages that a fork has inherited what the fork has changed of them.
-    pub fn change(&self, host: &mut impl Host, stored: &mut [Stored]) -> Result<()> {
+    /// Applies to messages that a fork has inherited, up to `last`, what this log has changed of them.
+    pub fn change(&self, host: &mut impl Host, stored: &mut [Stored], last: u64) -> Result<()> {
         let Some(index) = &self.folded.index else { return Ok(()) };
-        let spans: Vec<Span> = stored.iter().filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
+        let changed = stored.iter().filter(|stored| stored.seq <= last);
+        let spans: Vec<Span> = changed.filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
         let pieces = Pieces::read(host, &self.path, spans)?;
-        for stored in stored {
+        for stored in stored.iter_mut().filter(|stored| stored.seq <= last) {
             pieces.change(stored, index.changes.get(&stored.seq), None);
         }
         Ok(())

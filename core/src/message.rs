@@ -32,17 +32,8 @@ const PARTS: [(&str, &[(&str, bool)]); 8] = [
 /// What an image or file part must have one of, as a string.
 const SOURCES: [&str; 4] = ["data", "url", "path", "name"];
 
-/// A message that has been checked.
-#[derive(Debug)]
-pub struct Checked {
-    /// The message, minified.
-    pub json: String,
-    /// The caller's own id of the message.
-    pub id: Option<String>,
-}
-
-/// Checks a JSON array of messages.
-pub fn check_all(text: &str) -> Result<Vec<Checked>> {
+/// Checks a JSON array of messages and returns them, minified.
+pub fn check_all(text: &str) -> Result<Vec<String>> {
     if text.len() > APPEND_BYTES_MAX {
         return Err(Error::invalid(format!("the messages have {} bytes; append at most {APPEND_BYTES_MAX} at once", text.len())));
     }
@@ -52,14 +43,14 @@ pub fn check_all(text: &str) -> Result<Vec<Checked>> {
         return Err(Error::invalid(format!("{} messages; append 1 to {APPEND_MESSAGES_MAX} at once", messages.len())));
     }
     let check = |(place, message): (usize, &&str)| {
-        let id = check_one(message).map_err(|error| Error::invalid(format!("message {}: {}", place + 1, error.message)))?;
-        Ok(Checked { json: (*message).to_owned(), id })
+        check_one(message).map_err(|error| Error::invalid(format!("message {}: {}", place + 1, error.message)))?;
+        Ok((*message).to_owned())
     };
     messages.iter().enumerate().map(check).collect()
 }
 
-/// Checks one minified message and returns its own id, where it has one.
-pub fn check_one(text: &str) -> Result<Option<String>> {
+/// Checks one minified message.
+pub fn check_one(text: &str) -> Result<()> {
     if text.len() > MESSAGE_BYTES_MAX {
         return Err(Error::invalid(format!("it has {} bytes; give at most {MESSAGE_BYTES_MAX}", text.len())));
     }
@@ -72,11 +63,10 @@ pub fn check_one(text: &str) -> Result<Option<String>> {
     let parts = parts.ok_or_else(|| Error::invalid("it has no array `parts`; give a list of parts, for plain text [{\"type\":\"text\",\"text\":...}]"))?;
     parts.iter().enumerate().try_for_each(|(place, part)| check_part(place, part))?;
     match find(&message, "id") {
-        None => Ok(None),
+        None => Ok(()),
         Some(_) => {
             let id = string(&message, "id").ok_or_else(|| Error::invalid("its `id` is not a string"))?;
-            crate::id::check_id("message id", &id)?;
-            Ok(Some(id.into_owned()))
+            crate::id::check_id("message id", &id)
         }
     }
 }
@@ -257,7 +247,7 @@ mod tests {
     #[test]
     fn a_message_keeps_members_that_the_store_does_not_know() {
         let checked = check_all(&format!("[ {HELLO} ]")).unwrap();
-        assert_eq!(checked[0].json, HELLO);
+        assert_eq!(checked, [HELLO]);
     }
 
     #[test]

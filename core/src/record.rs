@@ -96,9 +96,13 @@ pub struct SessionRecord<'a> {
     /// What a fork begins with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<Segment>,
+    /// Changes of those messages by the forks that they came through, in the order in which they apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<Segment>,
 }
 
-/// A run of messages of another log that a fork begins with.
+/// A run of messages of another log that a fork begins with, or, in `over`, a log whose changes of the messages `a` to
+/// `z` of the fork apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// The session's id.
@@ -233,6 +237,9 @@ pub struct CheckRecord {
     /// Records of unknown type so far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unknown: u64,
+    /// Whether inherited messages were changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub touched: bool,
 }
 
 /// An operation that counted: where it stands, the fingerprint of its id, its first message and how many.

@@ -163,7 +163,7 @@ impl<H: Host> Store<H> {
     /// The numbers of messages that cannot be read, hidden ones included.
     fn unreadable(&mut self, log: Log) -> Result<Vec<(u64, u64)>> {
         let count = log.state().count;
-        let mut cached = super::Cached { log, segments: None, growing: None, marked_at: None, used: 0 };
+        let mut cached = super::Cached::new(log);
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         let mut from = 1;
         while from <= count {

@@ -1,11 +1,13 @@
 //! Making, changing, trashing and purging sessions.
 
-use super::{ATTEMPTS, FORMAT_VERSION, Look, Plan, Store};
-use crate::api::WriteOptions;
+use std::collections::BTreeSet;
+
+use super::{ATTEMPTS, Beginning, FORMAT_VERSION, Look, Plan, Store};
+use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Facts, NewSession, Session, SessionPatch};
 use crate::host::{FsErrorKind, Host};
 use crate::id::{Name, ulid, ulid_text};
-use crate::record::{FactsRecord, PurgeRecord, Record, Segment, SessionRecord};
+use crate::record::{FactsRecord, PurgeRecord, Record, SessionRecord};
 use crate::{Error, Result};
 
 impl<H: Host> Store<H> {
@@ -13,11 +15,11 @@ impl<H: Host> Store<H> {
         self.writable()?;
         let now = self.host.now_ms();
         let facts = new.facts(now)?;
-        self.begin(new.id.clone(), facts, Vec::new())
+        self.begin(new.id.clone(), facts, Beginning::default())
     }
 
     /// Creates the first generation of a session.
-    pub(super) fn begin(&mut self, id: Option<String>, facts: Facts, from: Vec<Segment>) -> Result<Session> {
+    pub(super) fn begin(&mut self, id: Option<String>, facts: Facts, beginning: Beginning) -> Result<Session> {
         let now = self.host.now_ms();
         let record_id = ulid_text(ulid(now, self.host.random()));
         let taken = |id: &str| Error::conflict(format!("there is a session {id} already; choose another id or use that one"));
@@ -35,7 +37,8 @@ impl<H: Host> Store<H> {
             id: record_id.into(),
             at: now,
             facts,
-            from,
+            from: beginning.from,
+            over: beginning.over,
         };
         let marked_at = self.catalogue.open(&mut self.host, &id, &self.writer, now).is_ok().then_some(now);
         match self.host.create(&name.log(1), &Record::Session(Box::new(record)).line()) {
@@ -68,7 +71,10 @@ impl<H: Host> Store<H> {
 
     pub(super) fn set_trashed(&mut self, id: &str, trashed: bool) -> Result<Session> {
         let is_trashed = self.with(id, Look::Fresh, |_, cached| Ok(cached.log.state().facts.trashed.is_some()))?;
-        if is_trashed != trashed {
+        if is_trashed == trashed {
+            // Whoever made it so may not have waited for the disk.
+            self.sync(id)?;
+        } else {
             self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, _, stamp| {
                 let set = if trashed { format!("{{\"trashed\":{}}}", stamp.at) } else { "{\"trashed\":null}".to_owned() };
                 Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
@@ -80,22 +86,19 @@ impl<H: Host> Store<H> {
     pub(super) fn purge_session(&mut self, id: &str) -> Result<()> {
         self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| Ok(Plan::of(&Record::Purge(PurgeRecord { stamp }))))?;
         let name = Name::of(id)?;
-        let sources = self.with_purged(&name, |store, cached| store.segments(cached))?;
-        self.cache.remove(&name);
+        let purged = self.cache.remove(&name);
+        let beginning = purged.map(|mut cached| self.beginning(&mut cached)).transpose()?.unwrap_or_default();
         let now = self.host.now_ms();
         let _ = self.catalogue.forget(&mut self.host, now, id, &self.writer);
         self.collect(&name, id)?;
         // What only this session needed of purged parents.
-        for source in sources {
-            self.collect_purged(&source.s)?;
-        }
-        Ok(())
+        self.collect_sources(&beginning)
     }
 
-    /// Runs `act` on a session that the cache still holds after its end.
-    fn with_purged<T>(&mut self, name: &Name, act: impl FnOnce(&mut Self, &mut super::Cached) -> Result<T>) -> Result<T> {
-        let mut cached = self.cache.remove(name).ok_or_else(|| Error::internal("a purged session is not at hand"))?;
-        act(self, &mut cached)
+    /// Removes purged sessions that a session has begun with and that no other fork needs.
+    pub(super) fn collect_sources(&mut self, beginning: &Beginning) -> Result<()> {
+        let sources: BTreeSet<&String> = beginning.from.iter().chain(&beginning.over).map(|segment| &segment.s).collect();
+        sources.into_iter().try_for_each(|source| self.collect_purged(source))
     }
 
     /// Removes the files of a session that has ended for good and that no fork needs.
@@ -139,8 +142,8 @@ impl<H: Host> Store<H> {
             if needed || Name::of(id).is_ok_and(|own| own == *name) {
                 return Ok(());
             }
-            needed = match store.beginning(path)? {
-                Some(from) => from.iter().any(|segment| segment.s == id && segment.g == generation),
+            needed = match store.read_beginning(path)? {
+                Some(Beginning { from, over }) => from.iter().chain(&over).any(|segment| segment.s == id && segment.g == generation),
                 None => true,
             };
             Ok(())
@@ -149,11 +152,11 @@ impl<H: Host> Store<H> {
     }
 
     /// What the session of a log begins with. `None` where its first record cannot be read.
-    pub(super) fn beginning(&mut self, path: &str) -> Result<Option<Vec<Segment>>> {
+    pub(super) fn read_beginning(&mut self, path: &str) -> Result<Option<Beginning>> {
         let mut limit = 4096;
         for _ in 0..ATTEMPTS {
             let bytes = match self.host.read_bytes(path, 0, limit) {
-                Err(error) if error.kind == FsErrorKind::NotFound => return Ok(Some(Vec::new())),
+                Err(error) if error.kind == FsErrorKind::NotFound => return Ok(Some(Beginning::default())),
                 bytes => bytes?,
             };
             let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -164,7 +167,7 @@ impl<H: Host> Store<H> {
             }
             let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
             return Ok(match Record::parse(line) {
-                Some((Record::Session(session), _)) => Some(session.from.clone()),
+                Some((Record::Session(session), _)) => Some(Beginning { from: session.from.clone(), over: session.over.clone() }),
                 _ => None,
             });
         }

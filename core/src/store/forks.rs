@@ -1,7 +1,7 @@
 //! Forks: a new session that begins with the messages of another, without copying one.
 
 use super::messages::numbered;
-use super::{ATTEMPTS, Cached, Look, Store};
+use super::{ATTEMPTS, Beginning, Cached, Look, Store};
 use crate::api::ForkOptions;
 use crate::facts::{Facts, NewSession, Session, Status};
 use crate::host::Host;
@@ -16,9 +16,9 @@ impl<H: Host> Store<H> {
         self.writable()?;
         for _ in 0..ATTEMPTS {
             self.finish(id)?;
-            let (facts, segments) = self.with(id, Look::Fresh, |store, cached| store.plan_fork(cached, id, options))?;
+            let (facts, beginning) = self.with(id, Look::Fresh, |store, cached| store.plan_fork(cached, id, options))?;
             let child = options.id.clone().unwrap_or_else(|| ulid_text(ulid(facts.created, self.host.random())));
-            let session = self.begin(Some(child.clone()), facts, segments)?;
+            let session = self.begin(Some(child.clone()), facts, beginning)?;
             if self.still_forkable(id, session.message_count > 0)? {
                 return Ok(session);
             }
@@ -31,15 +31,15 @@ impl<H: Host> Store<H> {
     }
 
     /// What a fork begins with, flat: it never refers to a fork.
-    fn plan_fork(&mut self, cached: &mut Cached, id: &str, options: &ForkOptions) -> Result<(Facts, Vec<Segment>)> {
+    fn plan_fork(&mut self, cached: &mut Cached, id: &str, options: &ForkOptions) -> Result<(Facts, Beginning)> {
         let seq = match &options.at {
             Some(at) => self.seq_of(cached, id, at)?,
             None => cached.log.state().path.head(),
         };
         let path = if seq == 0 { Path::default() } else { self.path_to(cached, seq)? };
-        let segments = self.slice(cached, &path)?;
-        if segments.len() > SEGMENTS_MAX {
-            return Err(Error::invalid(format!("the fork would have {} segments; detach session {id} first", segments.len())));
+        let beginning = self.slice(cached, &path)?;
+        if beginning.from.len() + beginning.over.len() > SEGMENTS_MAX {
+            return Err(Error::invalid(format!("the fork would have {} segments; detach session {id} first", beginning.from.len())));
         }
         // A fork is durable, so what it refers to must be.
         self.host.sync(cached.log.path())?;
@@ -62,13 +62,14 @@ impl<H: Host> Store<H> {
             trashed: None,
             ..parent
         };
-        Ok((facts, segments))
+        Ok((facts, beginning))
     }
 
-    /// The segments that hold the messages of `path`.
-    fn slice(&mut self, cached: &mut Cached, path: &Path) -> Result<Vec<Segment>> {
+    /// Where the messages of `path` lie.
+    fn slice(&mut self, cached: &mut Cached, path: &Path) -> Result<Beginning> {
         let inherited = cached.log.state().inherited;
-        let theirs = numbered(&self.segments(cached)?);
+        let beginning = self.beginning(cached)?;
+        let theirs = numbered(&beginning.from);
         let own = Segment { s: cached.log.state().session.clone(), g: cached.log.state().generation, a: 0, z: 0, u: cached.log.end() };
         let mut slices: Vec<Segment> = Vec::new();
         for (from, to) in path.ranges() {
@@ -82,7 +83,14 @@ impl<H: Host> Store<H> {
                 slices.push(Segment { a: (*from).max(inherited + 1), z: *to, ..own.clone() });
             }
         }
-        Ok(slices)
+        // Of what it inherits, a path holds a beginning: those messages have the same numbers in the fork.
+        let shared = path.ranges().first().map_or(0, |range| range.1.min(inherited));
+        let mut over: Vec<Segment> = beginning.over.iter().map(|over| Segment { z: over.z.min(shared), ..over.clone() }).collect();
+        if cached.log.state().touched {
+            over.push(Segment { a: 1, z: shared, ..own });
+        }
+        over.retain(|over| over.z > 0);
+        Ok(Beginning { from: slices, over })
     }
 
     /// Whether the parent's log is still the one that the child refers to: rewriting and purging first end the log

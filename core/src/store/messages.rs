@@ -1,6 +1,6 @@
 //! Appending, changing and reading messages.
 
-use super::{Cached, Look, Plan, Store, Written};
+use super::{Beginning, Cached, Look, Plan, Store, Written};
 use crate::api::{Appended, DamagedRange, MessageChange, MessageRef, Page, Select, WriteOptions};
 use crate::host::Host;
 use crate::id::{Name, parse_ulid, ulid_text};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 impl<H: Host> Store<H> {
     pub(super) fn append_messages(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<Appended> {
-        let checked: Vec<String> = check_all(messages)?.into_iter().map(|message| message.json).collect();
+        let checked = check_all(messages)?;
         let written = self.write(id, options, Look::Cached, &mut |_, cached, stamp| {
             Ok(Plan::Append { stamp, n: cached.log.state().count, messages: checked.clone() })
         })?;
@@ -169,7 +169,7 @@ impl<H: Host> Store<H> {
         cached.log.index_from(&mut self.host, lowest.saturating_sub(1))?;
         let inherited = cached.log.state().inherited;
         let mut all = self.inherited(cached, ranges, bytes_max)?;
-        cached.log.change(&mut self.host, &mut all)?;
+        cached.log.change(&mut self.host, &mut all, u64::MAX)?;
         let taken: usize = all.iter().map(|stored| stored.json.len()).sum();
         if taken >= bytes_max {
             return Ok(all);
@@ -196,7 +196,8 @@ impl<H: Host> Store<H> {
             return Ok(all);
         }
         let mut bytes = 0;
-        for (segment, first) in numbered(&self.segments(cached)?) {
+        let beginning = self.beginning(cached)?;
+        for (segment, first) in numbered(&beginning.from) {
             for (from, to) in ranges {
                 let (from, to) = ((*from).max(first), (*to).min(first + (segment.z - segment.a)));
                 if from > to || bytes >= bytes_max {
@@ -211,35 +212,47 @@ impl<H: Host> Store<H> {
                 }));
             }
         }
+        for over in &beginning.over {
+            if let Some(mut log) = self.parent_log(over)? {
+                log.index_from(&mut self.host, 0)?;
+                log.change(&mut self.host, &mut all, over.z)?;
+            }
+        }
         Ok(all)
     }
 
     fn segment_messages(&mut self, segment: &Segment, range: (u64, u64), bytes_max: usize) -> Result<Vec<Stored>> {
-        let path = Name::of(&segment.s)?.log(segment.g);
-        let mut log = match Log::load(&mut self.host, &path, Some(segment.u)) {
-            // A parent whose log is gone makes its messages unreadable, not the fork.
-            Err(error) if error.kind == crate::ErrorKind::NotFound => return Ok(Vec::new()),
-            log => log?,
-        };
+        let Some(mut log) = self.parent_log(segment)? else { return Ok(Vec::new()) };
         log.index_from(&mut self.host, range.0 - 1)?;
         log.messages(&mut self.host, &[range], bytes_max)
     }
 
+    /// The log of a segment as it was at the time of the fork. One that is gone makes its messages unreadable, not
+    /// the fork.
+    fn parent_log(&mut self, segment: &Segment) -> Result<Option<Log>> {
+        match Log::load(&mut self.host, &Name::of(&segment.s)?.log(segment.g), Some(segment.u)) {
+            Err(error) if error.kind == crate::ErrorKind::NotFound => Ok(None),
+            log => log.map(Some),
+        }
+    }
+
     /// What a session begins with.
-    pub(super) fn segments(&mut self, cached: &mut Cached) -> Result<Vec<Segment>> {
+    pub(super) fn beginning(&mut self, cached: &mut Cached) -> Result<Beginning> {
         if cached.log.state().inherited == 0 {
-            return Ok(Vec::new());
+            return Ok(Beginning::default());
         }
-        if let Some(segments) = &cached.segments {
-            return Ok(segments.clone());
+        if let Some(beginning) = &cached.beginning {
+            return Ok(beginning.clone());
         }
-        let segments = self.beginning(cached.log.path())?;
-        let segments = segments.ok_or_else(|| Error::damaged(format!("the beginning of {} cannot be read; run doctor", cached.log.path())))?;
-        if !segments.iter().all(|segment| segment.a > 0 && segment.a <= segment.z && segment.z <= NUMBER_MAX && segment.g > 0) {
-            return Err(Error::damaged(format!("the beginning of {} names no sound segments; run doctor", cached.log.path())));
+        let path = cached.log.path();
+        let beginning = self.read_beginning(path)?;
+        let beginning = beginning.ok_or_else(|| Error::damaged(format!("the beginning of {path} cannot be read; run doctor")))?;
+        let sound = |segment: &Segment| segment.a > 0 && segment.a <= segment.z && segment.z <= NUMBER_MAX && segment.g > 0;
+        if !beginning.from.iter().chain(&beginning.over).all(sound) {
+            return Err(Error::damaged(format!("the beginning of {path} names no sound segments; run doctor")));
         }
-        cached.segments = Some(segments.clone());
-        Ok(segments)
+        cached.beginning = Some(beginning.clone());
+        Ok(beginning)
     }
 
     pub(super) fn read_page(&mut self, id: &str, select: &Select) -> Result<Page> {

@@ -22,7 +22,7 @@ use crate::api::{
 use crate::catalogue::Catalogue;
 use crate::facts::{NewSession, Session, SessionPatch};
 use crate::fold::{End, Reason, Verdict};
-use crate::host::{FsErrorKind, Host};
+use crate::host::{Durability, FsErrorKind, Host};
 use crate::id::{Name, check_id, ulid, ulid_text};
 use crate::log::{Appended, Log};
 use crate::record::{Record, Segment, Stamp};
@@ -58,12 +58,29 @@ pub struct Store<H> {
 pub(crate) struct Cached {
     pub(crate) log: Log,
     /// What a fork begins with, once it was read.
-    segments: Option<Vec<Segment>>,
+    beginning: Option<Beginning>,
     /// The message whose text grew last: its number, the part, the text's length, and the end of the log then.
     growing: Option<(u64, u64, u64, u64)>,
     /// When this instance said that it writes here.
     marked_at: Option<u64>,
+    /// Whether this instance has appended what may not be on the disk yet.
+    unsynced: bool,
     used: u64,
+}
+
+/// What a session begins with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beginning {
+    /// Where its inherited messages lie.
+    from: Vec<Segment>,
+    /// Whose changes of them apply.
+    over: Vec<Segment>,
+}
+
+impl Cached {
+    fn new(log: Log) -> Self {
+        Self { log, beginning: None, growing: None, marked_at: None, unsynced: false, used: 0 }
+    }
 }
 
 /// The content of the format marker.
@@ -104,11 +121,12 @@ pub(crate) struct Written {
     pub(crate) id: String,
 }
 
-impl Written {
-    /// An operation that had been done before.
-    fn before(seq: u64, count: u64) -> Self {
-        Self { seq, count, offset: None, alone: false, id: String::new() }
-    }
+/// A write before it happens.
+enum Prepared {
+    /// The operation has been done: its first message and how many.
+    Repeated(u64, u64),
+    /// The record to append, and its id.
+    Plan(Plan, String),
 }
 
 impl<H: Host> Store<H> {
@@ -185,13 +203,27 @@ impl<H: Host> Store<H> {
         Ok(())
     }
 
-    /// Runs `act` on a session's log. The log is out of the cache meanwhile, so that `act` can use the store.
-    pub(crate) fn with<T>(&mut self, id: &str, look: Look, act: impl FnOnce(&mut Self, &mut Cached) -> Result<T>) -> Result<T> {
+    /// Runs `act` on a session's log, again where the log is rewritten and removed meanwhile. The log is out of the
+    /// cache during that, so that `act` can use the store.
+    pub(crate) fn with<T>(&mut self, id: &str, look: Look, mut act: impl FnMut(&mut Self, &mut Cached) -> Result<T>) -> Result<T> {
         let name = Name::of(id)?;
-        let mut cached = self.locate(&name, id, look, Unfinished::Read)?;
-        let result = act(self, &mut cached);
-        self.keep(name, cached);
-        result
+        let mut look = look;
+        for _ in 0..ATTEMPTS {
+            let mut cached = self.locate(&name, id, look, Unfinished::Read)?;
+            let result = act(self, &mut cached);
+            look = Look::Fresh;
+            if result.is_err() && self.is_gone(&cached) {
+                continue;
+            }
+            self.keep(name, cached);
+            return result;
+        }
+        Err(Error::conflict(format!("session {id} is being rewritten again and again; retry later")))
+    }
+
+    /// Whether a log's file is no longer there.
+    fn is_gone(&mut self, cached: &Cached) -> bool {
+        matches!(self.host.stat(cached.log.path()), Err(error) if error.kind == FsErrorKind::NotFound)
     }
 
     fn keep(&mut self, name: Name, mut cached: Cached) {
@@ -208,7 +240,9 @@ impl<H: Host> Store<H> {
     /// Tells the catalogue what is known of a session that this instance has written. Never fails: the catalogue
     /// is derived, and the session stays marked as open there.
     fn settle(&mut self, cached: &Cached) {
-        if cached.marked_at.is_some() {
+        // What is said here must not be lost later: an entry that knows more than the log would stay wrong for ever.
+        let durable = !cached.unsynced || self.host.sync(cached.log.path()).is_ok();
+        if cached.marked_at.is_some() && durable {
             let entry = crate::catalogue::entry(&cached.log, Some(&self.writer));
             let now = self.host.now_ms();
             let _ = self.catalogue.put(&mut self.host, now, &entry);
@@ -217,7 +251,7 @@ impl<H: Host> Store<H> {
 
     fn locate(&mut self, name: &Name, id: &str, look: Look, unfinished: Unfinished) -> Result<Cached> {
         let known = self.cache.remove(name);
-        let marked_at = known.as_ref().and_then(|cached| cached.marked_at);
+        let (marked_at, unsynced) = known.as_ref().map_or((None, false), |cached| (cached.marked_at, cached.unsynced));
         if let Some(mut cached) = known {
             let there = look == Look::Cached || cached.log.refresh(&mut self.host)?;
             if there && cached.log.state().end.is_none() && cached.log.state().session == id {
@@ -225,7 +259,7 @@ impl<H: Host> Store<H> {
             }
         }
         let log = self.current(name, id, unfinished)?;
-        Ok(Cached { log, segments: None, growing: None, marked_at, used: 0 })
+        Ok(Cached { marked_at, unsynced, ..Cached::new(log) })
     }
 
     /// Finishes a rewrite of the session that somebody has begun.
@@ -295,60 +329,70 @@ impl<H: Host> Store<H> {
         let mut look = look;
         for _ in 0..ATTEMPTS {
             let mut cached = self.locate(&name, id, look, Unfinished::Finish)?;
-            let written = self.write_once(id, options, &mut cached, make);
-            match written {
-                Ok(Some(written)) => {
-                    self.keep(name, cached);
-                    return Ok(written);
-                }
-                // The state at hand was too old, or the log has ended: look again.
-                Ok(None) => self.keep(name.clone(), cached),
-                Err(error) => {
-                    self.keep(name, cached);
-                    return Err(error);
-                }
+            let step = match self.prepare(options, &mut cached, make) {
+                Ok(Prepared::Repeated(seq, count)) => self.repeated(options, &cached, seq, count).map(Some),
+                Ok(Prepared::Plan(plan, record_id)) => self.commit(id, options, &mut cached, &plan, record_id),
+                // What was known of the session was too old to decide on.
+                Err(error) if look == Look::Cached && matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => Ok(None),
+                Err(_) if self.is_gone(&cached) => Ok(None),
+                Err(error) => Err(error),
+            };
+            self.keep(name.clone(), cached);
+            if let Some(written) = step? {
+                return Ok(written);
             }
             look = Look::Fresh;
         }
         Err(Error::conflict(format!("others write to session {id} all the time; retry later with the same operation id")))
     }
 
-    fn write_once(
+    /// Finds out whether the operation is new, and makes its record.
+    fn prepare(
         &mut self,
-        id: &str,
         options: &WriteOptions,
         cached: &mut Cached,
         make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
-    ) -> Result<Option<Written>> {
+    ) -> Result<Prepared> {
         if let Some(op) = &options.op
             && let Some((seq, count)) = cached.log.operation(&mut self.host, op)?
         {
-            return Ok(Some(Written::before(seq, count)));
+            return Ok(Prepared::Repeated(seq, count));
         }
         let now = self.host.now_ms();
-        let stamp = Stamp {
-            id: ulid_text(ulid(now, self.host.random())).into(),
-            at: now,
-            b: cached.log.end(),
-            op: options.op.clone().map(Into::into),
-            head: options.expect_head,
-        };
-        let record_id = stamp.id.clone().into_owned();
-        let plan = make(self, cached, stamp)?;
+        let id = ulid_text(ulid(now, self.host.random()));
+        let (op, head) = (options.op.clone().map(Into::into), options.expect_head);
+        let stamp = Stamp { id: id.clone().into(), at: now, b: cached.log.end(), op, head };
+        make(self, cached, stamp).map(|plan| Prepared::Plan(plan, id))
+    }
+
+    /// Appends a record. `None` where it must be made anew for what the log is now.
+    fn commit(&mut self, id: &str, options: &WriteOptions, cached: &mut Cached, plan: &Plan, record_id: String) -> Result<Option<Written>> {
+        let now = self.host.now_ms();
         self.mark(id, now, cached);
+        // Before the append: whatever becomes of it, bytes may be in the file.
+        cached.unsynced |= options.durability == Durability::Buffered;
         let decided = match plan.append(&mut self.host, &mut cached.log, options)? {
             Appended::Decided(decided) => decided,
             Appended::Gone => return Ok(None),
         };
+        cached.unsynced &= options.durability == Durability::Buffered;
         match decided.verdict {
             Verdict::Counts { seq, count } => {
                 Ok(Some(Written { seq, count, offset: Some(decided.offset), alone: decided.alone, id: record_id }))
             }
-            Verdict::Rejected(Reason::Repeated { seq, count }) => Ok(Some(Written::before(seq, count))),
+            Verdict::Rejected(Reason::Repeated { seq, count }) => self.repeated(options, cached, seq, count).map(Some),
             Verdict::Rejected(Reason::Stale | Reason::Ended(_)) => Ok(None),
             Verdict::Rejected(reason) => Err(rejected(id, reason)),
             Verdict::Passive => Err(Error::internal("a record was passed over; please report this")),
         }
+    }
+
+    /// An operation that had been done before: its record may not be on the disk yet.
+    fn repeated(&mut self, options: &WriteOptions, cached: &Cached, seq: u64, count: u64) -> Result<Written> {
+        if options.durability == Durability::Synced {
+            self.host.sync(cached.log.path())?;
+        }
+        Ok(Written { seq, count, offset: None, alone: false, id: String::new() })
     }
 
     /// Says in the catalogue, durably and before the first write, that this instance writes to the session.

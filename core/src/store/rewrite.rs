@@ -3,7 +3,7 @@
 //! What the next generation holds is a function of the log up to its seal and of nothing else, so that any process
 //! finishes what another has begun, and all write the same bytes.
 
-use super::{Look, Plan, Store};
+use super::{Beginning, Look, Plan, Store};
 use crate::api::{Rewritten, WriteOptions};
 use crate::fold::{End, State, Verdict};
 use crate::host::{FsErrorKind, Host};
@@ -12,7 +12,7 @@ use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, GENERATIONS_MAX};
 use crate::log::{Log, Stored, raw};
 use crate::path::Path;
 use crate::record::{
-    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, Segment, SessionRecord, Stamp, UpdateRecord, Why,
+    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp, UpdateRecord, Why,
 };
 use crate::{Error, Result};
 
@@ -27,6 +27,7 @@ impl<H: Host> Store<H> {
             let log = &mut cached.log;
             let (generation, bytes) = (log.state().generation, log.size());
             if why == Rewrite::Detach && log.state().inherited == 0 {
+                store.host.sync(log.path())?;
                 return Ok(Err(Rewritten { generation, bytes_before: bytes, bytes_after: bytes, old_kept: false }));
             }
             if bytes > REWRITE_BYTES_MAX || generation >= GENERATIONS_MAX {
@@ -54,14 +55,14 @@ impl<H: Host> Store<H> {
         let old_path = name.log(generation);
         let old = Log::load(&mut self.host, &old_path, None)?;
         let (bytes_before, session) = (old.size(), old.state().session.clone());
-        let sources = if why == Rewrite::Detach { self.beginning(&old_path)?.unwrap_or_default() } else { Vec::new() };
+        let beginning = self.read_beginning(&old_path)?.unwrap_or_default();
         self.finish_rewrite(&name, old)?;
         let old_kept = self.is_needed(&session, generation)?;
         if !old_kept {
             self.remove_log(&old_path)?;
         }
-        for source in sources {
-            self.collect_purged(&source.s)?;
+        if why == Rewrite::Detach {
+            self.collect_sources(&beginning)?;
         }
         self.with(id, Look::Fresh, |_, cached| {
             let (generation, bytes_after) = (cached.log.state().generation, cached.log.size());
@@ -89,17 +90,11 @@ impl<H: Host> Store<H> {
     fn next_generation(&mut self, old: &mut Log, why: Rewrite) -> Result<String> {
         old.index_whole(&mut self.host)?;
         let state = old.state().clone();
-        let from = self.beginning(old.path())?.unwrap_or_default();
-        let mut cached = super::Cached {
-            log: Log::load(&mut self.host, old.path(), None)?,
-            segments: Some(from.clone()),
-            growing: None,
-            marked_at: None,
-            used: 0,
-        };
+        let mut cached = super::Cached::new(Log::load(&mut self.host, old.path(), None)?);
         cached.log.index_whole(&mut self.host)?;
+        let beginning = self.beginning(&mut cached)?;
         let detach = why == Rewrite::Detach;
-        let mut writer = Writer::begin(&state, if detach { Vec::new() } else { from })?;
+        let mut writer = Writer::begin(&state, if detach { Beginning::default() } else { beginning })?;
         if detach {
             for stored in self.stored(&mut cached, &[(1, state.inherited)], usize::MAX)? {
                 writer.message(&stored)?;
@@ -107,7 +102,8 @@ impl<H: Host> Store<H> {
         }
         // Everything in the order of the log; operations that leave nothing else leave their id.
         let mut kept: Vec<Kept> = Vec::new();
-        old.for_each(&mut self.host, &mut |record, text, verdict| kept.extend(Kept::of(record, text, verdict)))?;
+        let inherited = if detach { 0 } else { state.inherited };
+        old.for_each(&mut self.host, &mut |record, text, verdict| kept.extend(Kept::of(record, text, verdict, inherited)))?;
         for kept in kept {
             match kept {
                 Kept::Messages { stamp, seq, count } => {
@@ -117,6 +113,7 @@ impl<H: Host> Store<H> {
                     writer.go_to(&path, Why::Branch)?;
                     writer.messages(stamp, &stored)?;
                 }
+                Kept::Change(text) => writer.change(&text)?,
                 Kept::Operation(stamp) => writer.facts(stamp, "{}")?,
                 Kept::Unknown(text) => writer.verbatim(&text),
             }
@@ -128,13 +125,16 @@ impl<H: Host> Store<H> {
 /// What of a log goes into the next generation.
 enum Kept {
     Messages { stamp: Stamp<'static>, seq: u64, count: u64 },
+    /// A change of a message that stays inherited.
+    Change(String),
     Operation(Stamp<'static>),
     Unknown(String),
 }
 
 impl Kept {
-    fn of(record: &Record<'_>, text: &str, verdict: Verdict) -> Option<Self> {
+    fn of(record: &Record<'_>, text: &str, verdict: Verdict, inherited: u64) -> Option<Self> {
         match (record, verdict) {
+            (Record::Text(_) | Record::Update(_), Verdict::Counts { seq, .. }) if seq <= inherited => Some(Self::Change(text.to_owned())),
             (Record::Append(append), Verdict::Counts { seq, count }) => {
                 Some(Self::Messages { stamp: owned(&append.stamp), seq, count })
             }
@@ -167,14 +167,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn begin(old: &State, from: Vec<Segment>) -> Result<Self> {
+    fn begin(old: &State, beginning: Beginning) -> Result<Self> {
         let id = parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session)))).unwrap_or(0);
         let mut writer = Self { text: String::new(), state: State::default(), check_bytes: 0, at: old.facts.updated, id };
         // In the trash nothing could be appended: that fact comes last.
         let facts = crate::facts::Facts { trashed: None, ..old.facts.clone() };
         let (session, generation) = (old.session.clone().into(), old.generation + 1);
         let v = super::FORMAT_VERSION;
-        writer.put(&Record::Session(Box::new(SessionRecord { v, session, generation, id: ulid_text(id).into(), at: old.facts.updated, facts, from })))?;
+        let Beginning { from, over } = beginning;
+        let (id, at) = (ulid_text(id).into(), old.facts.updated);
+        writer.put(&Record::Session(Box::new(SessionRecord { v, session, generation, id, at, facts, from, over })))?;
         Ok(writer)
     }
 
@@ -225,6 +227,18 @@ impl Writer {
     fn facts(&mut self, stamp: Stamp<'static>, set: &str) -> Result<()> {
         let stamp = Stamp { b: self.text.len() as u64, ..stamp };
         self.put(&Record::Facts(FactsRecord { stamp, set: raw(set)? }))
+    }
+
+    fn change(&mut self, text: &str) -> Result<()> {
+        match Record::parse(text.as_bytes()) {
+            Some((Record::Update(mut update), _)) => {
+                update.stamp.b = self.text.len() as u64;
+                update.stamp.head = None;
+                self.put(&Record::Update(update))
+            }
+            Some((record, _)) => self.put(&record),
+            None => Err(Error::internal("a record that was read before cannot be read; please report this")),
+        }
     }
 
     fn verbatim(&mut self, text: &str) {
