@@ -225,7 +225,13 @@ pub trait Sessions {
 
     /// Changes a message; the bytes written are those of the change. Returns the length in bytes of the part's text
     /// behind an added text, otherwise 0.
-    fn update_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64>;
+    fn update_message(
+        &mut self,
+        id: &str,
+        message: &MessageRef,
+        change: &MessageChange,
+        options: &WriteOptions,
+    ) -> Result<u64>;
 
     /// Makes everything durable that was appended to the session.
     fn sync(&mut self, id: &str) -> Result<()>;
@@ -244,7 +250,13 @@ pub trait Sessions {
     fn compact(&mut self, id: &str) -> Result<Rewritten>;
 
     /// Hides all messages behind one of them; with `inclusive` that one too.
-    fn revert(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session>;
+    fn revert(
+        &mut self,
+        id: &str,
+        to: &MessageRef,
+        inclusive: bool,
+        options: &WriteOptions,
+    ) -> Result<Session>;
 
     /// Shows again what reverts since the last append have hidden. Errors: `conflict` where there is nothing.
     fn unrevert(&mut self, id: &str, options: &WriteOptions) -> Result<Session>;
@@ -283,6 +295,9 @@ impl Select {
         if (1..=crate::limits::PAGE_MESSAGES_MAX).contains(&self.limit()) {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Invalid, format!("a page of {} messages; ask for 1 to {}", self.limit(), crate::limits::PAGE_MESSAGES_MAX)))
+        Err(Error::new(
+            ErrorKind::Invalid,
+            format!("a page of {} messages; ask for 1 to {}", self.limit(), crate::limits::PAGE_MESSAGES_MAX),
+        ))
     }
 }

@@ -6,14 +6,16 @@
 //! anybody writes to its log: the facts of a session that is not marked are final, the others are looked up in their
 //! logs. Bytes: docs/format.md, "The catalogue".
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::facts::{Facts, Session};
 use crate::fold::End;
 use crate::host::{DirEntry, Durability, FsErrorKind, Host};
 use crate::id::{Name, fingerprint};
 use crate::log::{Log, read};
-use crate::record::{CatalogueRecord, EntryRecord, MARKER, OpenRecord, RefRecord, Record, leading_record, occurrences};
+use crate::record::{
+    CatalogueRecord, EntryRecord, MARKER, OpenRecord, Record, RefRecord, leading_record, occurrences,
+};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
 
@@ -47,7 +49,7 @@ struct File {
 /// What the log behind the snapshot says, by session.
 #[derive(Debug, Default)]
 struct Recent {
-    sessions: HashMap<String, Known>,
+    sessions: BTreeMap<String, Known>,
     sealed: bool,
     damaged: bool,
 }
@@ -151,7 +153,13 @@ impl Catalogue {
         self.append(host, now, &Record::Entry(Box::new(entry)), Durability::Buffered)
     }
 
-    fn append(&mut self, host: &mut impl Host, now: u64, record: &Record<'_>, durability: Durability) -> Result<()> {
+    fn append(
+        &mut self,
+        host: &mut impl Host,
+        now: u64,
+        record: &Record<'_>,
+        durability: Durability,
+    ) -> Result<()> {
         for _ in 0..8 {
             if !self.load(host)? {
                 self.rebuild(host, now)?;
@@ -211,7 +219,14 @@ impl Catalogue {
     }
 
     /// The snapshot's sessions behind `after`, in order, at most `limit`, without those that were written since.
-    pub fn older(&self, host: &mut impl Host, scope: Option<&str>, after: Option<&Rank>, limit: usize, wanted: &dyn Fn(&EntryRecord) -> bool) -> Result<Vec<EntryRecord>> {
+    pub fn older(
+        &self,
+        host: &mut impl Host,
+        scope: Option<&str>,
+        after: Option<&Rank>,
+        limit: usize,
+        wanted: &dyn Fn(&EntryRecord) -> bool,
+    ) -> Result<Vec<EntryRecord>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         match scope {
@@ -260,15 +275,19 @@ impl Catalogue {
                     if found.len() >= limit {
                         break;
                     }
-                    file.walk(host, (file.lines_at + place, file.lines_at + file.header.lines), &mut |_, record| {
-                        if let Record::Entry(entry) = record
-                            && entry.facts.scope == scope
-                            && wanted(entry)
-                        {
-                            found.push((**entry).clone());
-                        }
-                        Ok(false)
-                    })?;
+                    file.walk(
+                        host,
+                        (file.lines_at + place, file.lines_at + file.header.lines),
+                        &mut |_, record| {
+                            if let Record::Entry(entry) = record
+                                && entry.facts.scope == scope
+                                && wanted(entry)
+                            {
+                                found.push((**entry).clone());
+                            }
+                            Ok(false)
+                        },
+                    )?;
                 }
             }
         }
@@ -336,7 +355,9 @@ pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<E
         Some(entry) if entry.gone && known.writers.is_empty() => None,
         Some(entry) if known.writers.is_empty() => Some(entry.clone()),
         // Nothing was appended since: that costs one look at the size.
-        Some(entry) if !entry.gone && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => Some(entry.clone()),
+        Some(entry) if !entry.gone && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => {
+            Some(entry.clone())
+        }
         _ => from_log(host, &name)?,
     };
     Ok(current.map(|entry| EntryRecord { writers: known.writers.clone(), done: None, ..entry }))
@@ -347,7 +368,9 @@ fn from_log(host: &mut impl Host, name: &Name) -> Result<Option<EntryRecord>> {
     let prefix = format!("{}-", name.as_str());
     let files = host.list(&name.directory(), &prefix, 1000)?;
     let last = files.iter().rfind(|file| file.name.starts_with(&prefix));
-    Ok(last.and_then(|file| Name::parse_log(&file.name)).and_then(|(name, generation)| from_generation(host, &name, generation)))
+    Ok(last
+        .and_then(|file| Name::parse_log(&file.name))
+        .and_then(|(name, generation)| from_generation(host, &name, generation)))
 }
 
 /// What cannot be read is not listed; doctor names it.
@@ -374,7 +397,10 @@ pub fn from_logs(host: &mut impl Host) -> Result<Vec<EntryRecord>> {
             }
         }
     }
-    Ok(highest.into_iter().filter_map(|(name, generation)| from_generation(host, &name, generation)).collect())
+    Ok(highest
+        .into_iter()
+        .filter_map(|(name, generation)| from_generation(host, &name, generation))
+        .collect())
 }
 
 fn path_of(generation: u32) -> String {
@@ -416,7 +442,9 @@ fn snapshot(generation: u32, mut entries: Vec<EntryRecord>) -> String {
     let mut refs: Vec<(String, Rank, u64)> = Vec::new();
     for entry in &entries {
         refs.push((format!("{:032x}", fingerprint(&entry.facts.scope)), Rank::of(entry), lines.len() as u64));
-        lines.push_str(&Record::Entry(Box::new(EntryRecord { writers: BTreeMap::new(), ..entry.clone() })).line());
+        lines.push_str(
+            &Record::Entry(Box::new(EntryRecord { writers: BTreeMap::new(), ..entry.clone() })).line(),
+        );
     }
     refs.sort_unstable();
     let refs: String = refs
@@ -437,7 +465,12 @@ fn snapshot(generation: u32, mut entries: Vec<EntryRecord>) -> String {
     let open = |entry: &EntryRecord| {
         let record = EntryRecord { writers: BTreeMap::new(), ..entry.clone() };
         let marks = entry.writers.iter().map(|(writer, at)| {
-            Record::Open(OpenRecord { session: entry.session.as_str().into(), writer: writer.as_str().into(), at: *at }).line()
+            Record::Open(OpenRecord {
+                session: entry.session.as_str().into(),
+                writer: writer.as_str().into(),
+                at: *at,
+            })
+            .line()
         });
         std::iter::once(Record::Entry(Box::new(record)).line()).chain(marks).collect::<String>()
     };
@@ -486,7 +519,12 @@ impl File {
     }
 
     /// The offset of the first record in `region` for which `behind` holds; it must hold for all later ones too.
-    fn seek(&self, host: &mut impl Host, region: (u64, u64), behind: &mut dyn FnMut(&Record<'_>) -> bool) -> Result<u64> {
+    fn seek(
+        &self,
+        host: &mut impl Host,
+        region: (u64, u64),
+        behind: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> Result<u64> {
         let (mut low, mut high) = region;
         // Below this a walk is as fast.
         while high - low > CHUNK_BYTES {
@@ -505,7 +543,12 @@ impl File {
     }
 
     /// Calls `each` with the offset of every record that begins in `region`, until it returns `false`.
-    fn walk(&self, host: &mut impl Host, region: (u64, u64), each: &mut dyn FnMut(u64, &Record<'_>) -> Result<bool>) -> Result<()> {
+    fn walk(
+        &self,
+        host: &mut impl Host,
+        region: (u64, u64),
+        each: &mut dyn FnMut(u64, &Record<'_>) -> Result<bool>,
+    ) -> Result<()> {
         let (mut at, to) = region;
         let mut limit = 16 * 1024;
         while at < to {
@@ -536,7 +579,6 @@ impl File {
         Ok(())
     }
 }
-
 
 impl Visitor for Recent {
     fn record(&mut self, record: &Record<'_>, _: &str, _: u64, _: u64) {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::json::{self, Json};
-use crate::limits::{METADATA_BYTES_MAX, NAME_BYTES_MAX, NUMBER_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TAGS_MAX, TITLE_BYTES_MAX};
+use crate::limits::{
+    METADATA_BYTES_MAX, NAME_BYTES_MAX, NUMBER_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TAGS_MAX, TITLE_BYTES_MAX,
+};
 use crate::{Error, Result};
 
 /// What a session is doing, as far as its host has said.
@@ -294,7 +296,10 @@ fn check_optional(what: &str, bytes_max: usize, value: Option<&str>) -> Result<(
 
 fn check_len(what: &str, bytes_max: usize, value: &str) -> Result<()> {
     if value.len() > bytes_max {
-        return Err(Error::invalid(format!("the {what} has {} bytes; give at most {bytes_max}", value.len())));
+        return Err(Error::invalid(format!(
+            "the {what} has {} bytes; give at most {bytes_max}",
+            value.len()
+        )));
     }
     Ok(())
 }
@@ -308,7 +313,8 @@ fn check_tags(tags: &[String]) -> Result<()> {
 
 /// Checks that `text` is a JSON object within the limit and returns it minified.
 fn check_metadata(text: &str) -> Result<String> {
-    let metadata = json::minify(text).map_err(|error| Error::invalid(format!("the metadata is not acceptable JSON: {error}")))?;
+    let metadata = json::minify(text)
+        .map_err(|error| Error::invalid(format!("the metadata is not acceptable JSON: {error}")))?;
     if !metadata.starts_with('{') {
         return Err(Error::invalid("the metadata is not a JSON object; wrap it in one"));
     }

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use crate::facts::Facts;
 use crate::id::fingerprint;
 use crate::path::Path;
-use crate::record::{AppendRecord, CheckRecord, HeadRecord, OpRecord, Record, Rewrite, Segment, SessionRecord, Stamp, Why};
+use crate::record::{
+    AppendRecord, CheckRecord, HeadRecord, OpRecord, Record, Rewrite, Segment, SessionRecord, Stamp, Why,
+};
 
 /// The state of a log after its first records.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +47,7 @@ pub struct State {
 }
 
 /// An operation that counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Op {
     /// Where its record begins.
     pub offset: u64,
@@ -160,7 +162,11 @@ impl State {
             undo: self.undo.as_ref().map(|undo| undo.ranges().to_vec()),
             window: self.window,
             last: self.checked,
-            ops: self.ops.iter().map(|op| OpRecord(op.offset, format!("{:032x}", op.key), op.seq, op.count)).collect(),
+            ops: self
+                .ops
+                .iter()
+                .map(|op| OpRecord(op.offset, format!("{:032x}", op.key), op.seq, op.count))
+                .collect(),
             unknown: self.unknown,
             touched: self.touched,
         }
@@ -198,7 +204,12 @@ impl State {
             Record::Check(check) => return self.checkpoint(check),
             Record::Seal(seal) => self.finish(End::Sealed(seal.why)),
             Record::Purge(_) => self.finish(End::Purged),
-            Record::Session(_) | Record::Entry(_) | Record::Open(_) | Record::Catalogue(_) | Record::Ref(_) | Record::Unknown => {
+            Record::Session(_)
+            | Record::Entry(_)
+            | Record::Open(_)
+            | Record::Catalogue(_)
+            | Record::Ref(_)
+            | Record::Unknown => {
                 self.unknown += 1;
                 return Verdict::Passive;
             }
@@ -274,7 +285,8 @@ impl State {
             Why::Revert | Why::Branch => {
                 let mut path = self.path.clone();
                 let ascending = record.add.first().is_none_or(|(from, _)| *from > record.keep);
-                let mut ranges = if path.cut(record.keep) && ascending { path.ranges().to_vec() } else { vec![(1, 0)] };
+                let mut ranges =
+                    if path.cut(record.keep) && ascending { path.ranges().to_vec() } else { vec![(1, 0)] };
                 ranges.extend(&record.add);
                 let target = Path::new(ranges).filter(|path| path.head() <= self.count);
                 target.map(|path| self.path = path).is_some()

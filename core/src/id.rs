@@ -50,8 +50,11 @@ impl Name {
         let stem = file.strip_suffix(".jsonl")?;
         let (name, generation) = stem.rsplit_once('-')?;
         let (kind, rest) = name.split_once('-')?;
-        let ours = matches!(kind, "l" | "u" | "h") && rest.len() == 26 && rest.bytes().all(|b| ALPHABET.contains(&b));
-        let generation: u32 = generation.parse().ok().filter(|number| (1..=GENERATIONS_MAX).contains(number))?;
+        let ours = matches!(kind, "l" | "u" | "h")
+            && rest.len() == 26
+            && rest.bytes().all(|b| ALPHABET.contains(&b));
+        let generation: u32 =
+            generation.parse().ok().filter(|number| (1..=GENERATIONS_MAX).contains(number))?;
         (ours && stem.len() == 35).then(|| (Self(name.to_owned()), generation))
     }
 }
@@ -67,7 +70,10 @@ pub fn check_id(what: &str, id: &str) -> Result<()> {
         return Err(Error::invalid(format!("the {what} is empty; give 1 to {ID_BYTES_MAX} bytes")));
     }
     if id.len() > ID_BYTES_MAX {
-        return Err(Error::invalid(format!("the {what} has {} bytes; give at most {ID_BYTES_MAX}", id.len())));
+        return Err(Error::invalid(format!(
+            "the {what} has {} bytes; give at most {ID_BYTES_MAX}",
+            id.len()
+        )));
     }
     if id.chars().any(char::is_control) {
         return Err(Error::invalid(format!("the {what} holds control characters; give printable text")));
@@ -123,8 +129,19 @@ mod tests {
     fn names_have_one_length_and_our_alphabet_whatever_the_id() {
         let long = "x".repeat(256);
         let ids = [
-            "01ARZ3NDEKTSV4RRFFQ69G5FAV", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6", "../../x", "con",
-            "a/b\\c:d", "é", "e\u{301}", "sess-1-abc", "01arz3ndektsv4rrffq69g5fav", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "__proto__", long.as_str(),
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+            "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6",
+            "../../x",
+            "con",
+            "a/b\\c:d",
+            "é",
+            "e\u{301}",
+            "sess-1-abc",
+            "01arz3ndektsv4rrffq69g5fav",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "__proto__",
+            long.as_str(),
         ];
         let names: std::collections::HashSet<Name> = ids.iter().map(|id| Name::of(id).unwrap()).collect();
         assert_eq!(names.len(), ids.len());

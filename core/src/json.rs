@@ -120,7 +120,9 @@ impl<'a> Scanner<'a> {
                     (Some(Level::Array), Some(b']')) => self.close(']')?,
                     (Some(Level::Object(_)), Some(b'}')) => self.close('}')?,
                     (Some(_), None) => return Err(self.error("unexpected end")),
-                    (Some(_), Some(_)) => return Err(self.error("expected a comma or the end of the array or object")),
+                    (Some(_), Some(_)) => {
+                        return Err(self.error("expected a comma or the end of the array or object"));
+                    }
                 }
             }
         }
@@ -215,7 +217,9 @@ impl<'a> Scanner<'a> {
         self.out.push_str(raw);
         if escaped {
             let unescaped = serde_json::from_str::<String>(raw);
-            return unescaped.map(Cow::Owned).map_err(|_| JsonError { offset: start, what: "bad escape in the string" });
+            return unescaped
+                .map(Cow::Owned)
+                .map_err(|_| JsonError { offset: start, what: "bad escape in the string" });
         }
         Ok(Cow::Borrowed(raw.get(1..raw.len() - 1).unwrap_or_default()))
     }
@@ -247,7 +251,10 @@ impl<'a> Scanner<'a> {
 
     /// Takes `uXXXX`.
     fn unit(&mut self) -> Result<u16, JsonError> {
-        let digits = self.text.get(self.at + 1..self.at + 5).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits = self
+            .text
+            .get(self.at + 1..self.at + 5)
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
         let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
         let unit = unit.ok_or_else(|| self.error("unknown escape"))?;
         self.at += 5;
@@ -405,9 +412,32 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused_with_its_place() {
         for (text, offset) in [
-            ("", 0), (" ", 1), ("{", 1), ("[1,]", 3), ("[1 2]", 3), ("{\"a\" 1}", 5), ("{a:1}", 1), ("{\"a\":1,}", 7), ("01", 1),
-            ("1.", 2), ("-", 1), ("1e", 2), ("+1", 0), (".5", 0), ("nul", 0), ("NaN", 0), ("'a'", 0), ("\"a", 2), ("\"\n\"", 1), ("[1]]", 3),
-            ("1 1", 2), ("\"\\x\"", 2), ("\"\\u12g4\"", 2), ("[}", 1), ("{]", 1), ("\u{feff}1", 0),
+            ("", 0),
+            (" ", 1),
+            ("{", 1),
+            ("[1,]", 3),
+            ("[1 2]", 3),
+            ("{\"a\" 1}", 5),
+            ("{a:1}", 1),
+            ("{\"a\":1,}", 7),
+            ("01", 1),
+            ("1.", 2),
+            ("-", 1),
+            ("1e", 2),
+            ("+1", 0),
+            (".5", 0),
+            ("nul", 0),
+            ("NaN", 0),
+            ("'a'", 0),
+            ("\"a", 2),
+            ("\"\n\"", 1),
+            ("[1]]", 3),
+            ("1 1", 2),
+            ("\"\\x\"", 2),
+            ("\"\\u12g4\"", 2),
+            ("[}", 1),
+            ("{]", 1),
+            ("\u{feff}1", 0),
         ] {
             let error = minify(text).unwrap_err();
             assert_eq!(error.offset, offset, "{text:?}: {error}");
@@ -440,8 +470,10 @@ mod tests {
 
     #[test]
     fn a_merge_patch_leaves_what_it_does_not_name_alone() {
-        assert_eq!(merge(r#"{"a":1.0,"b":{"c":2,"d":3},"e":4}"#, r#"{"b":{"c":null,"x":{"y":null}},"e":[1]}"#),
-            r#"{"a":1.0,"b":{"d":3,"x":{}},"e":[1]}"#);
+        assert_eq!(
+            merge(r#"{"a":1.0,"b":{"c":2,"d":3},"e":4}"#, r#"{"b":{"c":null,"x":{"y":null}},"e":[1]}"#),
+            r#"{"a":1.0,"b":{"d":3,"x":{}},"e":[1]}"#
+        );
         assert_eq!(merge("[1]", r#"{"a":1}"#), r#"{"a":1}"#);
         assert_eq!(merge(r#"{"\u0061":1}"#, r#"{"a":2}"#), r#"{"a":2}"#);
     }

@@ -26,8 +26,8 @@ mod scan;
 mod store;
 
 pub use api::{
-    Appended, Branch, DamagedRange, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions, Page, Rewritten, Select,
-    SessionPage, Sessions, WriteOptions,
+    Appended, Branch, DamagedRange, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions, Page,
+    Rewritten, Select, SessionPage, Sessions, WriteOptions,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Facts, NewSession, Session, SessionPatch, Status};

@@ -126,7 +126,12 @@ impl Log {
     }
 
     /// Loads a log with an index of all messages above `floor`.
-    fn load_indexed(host: &mut impl Host, path: &str, limit: Option<u64>, floor: Option<u64>) -> Result<Self> {
+    fn load_indexed(
+        host: &mut impl Host,
+        path: &str,
+        limit: Option<u64>,
+        floor: Option<u64>,
+    ) -> Result<Self> {
         let size = limited(host.stat(path)?, limit);
         let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size };
         let start = log.find_check(host, size, floor)?;
@@ -191,14 +196,22 @@ impl Log {
     ///
     /// Guarantee: on `Decided` the record is in the file, as durable as asked. On an error it is wholly there or
     /// wholly absent, and nothing before it was touched.
-    pub fn append(&mut self, host: &mut impl Host, durability: Durability, record: &Record<'_>) -> Result<Appended> {
+    pub fn append(
+        &mut self,
+        host: &mut impl Host,
+        durability: Durability,
+        record: &Record<'_>,
+    ) -> Result<Appended> {
         let mut data = String::new();
         if self.size > self.folded.end || self.folded.line_open {
             // Somebody's torn record: it must not swallow ours.
             data.push('\n');
         }
         let check_from = data.len() as u64;
-        let check = self.folded.check_due().then(|| Record::Check(Box::new(self.folded.state.to_check(self.folded.end))));
+        let check = self
+            .folded
+            .check_due()
+            .then(|| Record::Check(Box::new(self.folded.state.to_check(self.folded.end))));
         if let Some(check) = &check {
             data.push_str(&check.line());
         }
@@ -210,7 +223,8 @@ impl Log {
         match host.append(&self.path, &data, durability) {
             Ok(size) if size == before + data.len() as u64 && before == self.folded.end => {
                 // Nothing came between: what we wrote is what there is to fold.
-                let mut folder = Folder { folded: &mut self.folded, want: Some(text), found: None, resync: None };
+                let mut folder =
+                    Folder { folded: &mut self.folded, want: Some(text), found: None, resync: None };
                 if let Some(check) = &check {
                     folder.record(check, "", before + check_from, before + record_from - 1);
                 }
@@ -237,13 +251,22 @@ impl Log {
             Some((verdict, offset)) => Ok(Appended::Decided(Decided { verdict, offset, alone: false })),
             None => Err(Error::new(
                 crate::ErrorKind::Unavailable,
-                format!("what was appended to {} cannot be read back; retry with the same operation id", self.path),
+                format!(
+                    "what was appended to {} cannot be read back; retry with the same operation id",
+                    self.path
+                ),
             )),
         }
     }
 
     /// After a failed append nobody knows whether the record arrived: the file tells.
-    fn settle(&mut self, host: &mut impl Host, durability: Durability, text: &str, error: FsError) -> Result<Appended> {
+    fn settle(
+        &mut self,
+        host: &mut impl Host,
+        durability: Durability,
+        text: &str,
+        error: FsError,
+    ) -> Result<Appended> {
         let Ok(size) = host.stat(&self.path) else { return Err(error.into()) };
         match self.fold_to(host, size, Some(text)) {
             Ok(Some((verdict, offset))) => {
@@ -257,7 +280,12 @@ impl Log {
     }
 
     /// Folds up to `to`, which is the size of the file. Returns the verdict on the record `want` where it was met.
-    fn fold_to(&mut self, host: &mut impl Host, to: u64, want: Option<&str>) -> Result<Option<(Verdict, u64)>> {
+    fn fold_to(
+        &mut self,
+        host: &mut impl Host,
+        to: u64,
+        want: Option<&str>,
+    ) -> Result<Option<(Verdict, u64)>> {
         self.size = to;
         let mut found = None;
         let mut limit = CHUNK_BYTES;
@@ -292,7 +320,9 @@ impl Log {
 
     /// Looks from the end for a checkpoint to start from, one with no message above `floor` where that is given.
     fn find_check(&self, host: &mut impl Host, size: u64, floor: Option<u64>) -> Result<Option<Start>> {
-        let fits = |check: &CheckRecord| floor.is_none_or(|floor| check.n <= floor) && State::from_check(check).is_some();
+        let fits = |check: &CheckRecord| {
+            floor.is_none_or(|floor| check.n <= floor) && State::from_check(check).is_some()
+        };
         let mut tail = Tail { from: size, bytes: Vec::new() };
         let mut window = TAIL_BYTES;
         // First in a window that is kept, because what it holds is folded next.
@@ -303,7 +333,10 @@ impl Log {
             tail = Tail { from: size.saturating_sub(bytes.len() as u64), bytes };
             if let Some(check) = last_check(&tail.bytes, &fits) {
                 let kept = check.upto >= tail.from;
-                return Ok(Some(Start { check, tail: if kept { tail } else { Tail { from: size, bytes: Vec::new() } } }));
+                return Ok(Some(Start {
+                    check,
+                    tail: if kept { tail } else { Tail { from: size, bytes: Vec::new() } },
+                }));
             }
             if from == 0 {
                 return Ok(None);
@@ -369,7 +402,12 @@ impl Log {
 
     /// Reads the messages of `ranges`, which the index must cover. Those that cannot be read are left out.
     /// Ends early behind the message that takes the answer past `bytes_max`.
-    pub fn messages(&self, host: &mut impl Host, ranges: &[(u64, u64)], bytes_max: usize) -> Result<Vec<Stored>> {
+    pub fn messages(
+        &self,
+        host: &mut impl Host,
+        ranges: &[(u64, u64)],
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>> {
         self.read_messages(host, ranges, bytes_max, true)
     }
 
@@ -378,7 +416,13 @@ impl Log {
         self.read_messages(host, ranges, usize::MAX, false)
     }
 
-    fn read_messages(&self, host: &mut impl Host, ranges: &[(u64, u64)], bytes_max: usize, changed: bool) -> Result<Vec<Stored>> {
+    fn read_messages(
+        &self,
+        host: &mut impl Host,
+        ranges: &[(u64, u64)],
+        bytes_max: usize,
+        changed: bool,
+    ) -> Result<Vec<Stored>> {
         let Some(index) = &self.folded.index else { return Ok(Vec::new()) };
         let wanted = ranges.iter().flat_map(|(from, to)| *from..=*to);
         let mut stored = Vec::new();
@@ -401,9 +445,17 @@ impl Log {
         Ok(stored)
     }
 
-    fn read_batch(&self, host: &mut impl Host, index: &Index, batch: &[u64], changed: bool, out: &mut Vec<Stored>) -> Result<usize> {
+    fn read_batch(
+        &self,
+        host: &mut impl Host,
+        index: &Index,
+        batch: &[u64],
+        changed: bool,
+        out: &mut Vec<Stored>,
+    ) -> Result<usize> {
         let entries = batch.iter().filter_map(|seq| index.entry(*seq)).map(|entry| entry.span);
-        let changes = batch.iter().filter(|_| changed).filter_map(|seq| index.changes.get(seq)).flatten().copied();
+        let changes =
+            batch.iter().filter(|_| changed).filter_map(|seq| index.changes.get(seq)).flatten().copied();
         let pieces = Pieces::read(host, &self.path, entries.chain(changes).collect())?;
         let mut bytes = 0;
         for seq in batch {
@@ -411,7 +463,14 @@ impl Log {
             let Some(Record::Append(append)) = pieces.record(entry.span) else { continue };
             let Some(json) = append.m.get(entry.item as usize) else { continue };
             let (id, parent, created_at) = (entry.id, entry.parent, entry.at);
-            let mut stored = Stored { seq: *seq, id, parent, created_at, updated_at: created_at, json: json.get().to_owned() };
+            let mut stored = Stored {
+                seq: *seq,
+                id,
+                parent,
+                created_at,
+                updated_at: created_at,
+                json: json.get().to_owned(),
+            };
             pieces.change(&mut stored, index.changes.get(seq).filter(|_| changed), None);
             bytes += stored.json.len();
             out.push(stored);
@@ -423,7 +482,8 @@ impl Log {
     pub fn change(&self, host: &mut impl Host, stored: &mut [Stored], last: u64) -> Result<()> {
         let Some(index) = &self.folded.index else { return Ok(()) };
         let changed = stored.iter().filter(|stored| stored.seq <= last);
-        let spans: Vec<Span> = changed.filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
+        let spans: Vec<Span> =
+            changed.filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
         let pieces = Pieces::read(host, &self.path, spans)?;
         for stored in stored.iter_mut().filter(|stored| stored.seq <= last) {
             pieces.change(stored, index.changes.get(&stored.seq), None);
@@ -440,7 +500,11 @@ impl Log {
     }
 
     /// Calls `each` with every record that counts or is unknown, from the first byte on: what a rewrite keeps.
-    pub fn for_each(&self, host: &mut impl Host, each: &mut dyn FnMut(&Record<'_>, &str, Verdict)) -> Result<()> {
+    pub fn for_each(
+        &self,
+        host: &mut impl Host,
+        each: &mut dyn FnMut(&Record<'_>, &str, Verdict),
+    ) -> Result<()> {
         let mut walker = Walker { state: State::default(), each };
         let (mut from, mut limit) = (0, CHUNK_BYTES);
         while from < self.folded.end {
@@ -473,7 +537,7 @@ pub fn read(host: &mut impl Host, path: &str, from: u64, to: u64) -> Result<Vec<
             // beginning, so any bytes that cannot be one may stand for it.
             Ok(text) if text.start > at && !text.data.is_empty() => {
                 let cut = usize::try_from(text.start - at).unwrap_or(0).min(3);
-                [&[0x80; 3].get(..cut).unwrap_or_default(), text.data.as_bytes()].concat()
+                [[0x80; 3].get(..cut).unwrap_or_default(), text.data.as_bytes()].concat()
             }
             Ok(text) => text.data.into_bytes(),
             Err(error) if error.kind == FsErrorKind::NotText => host.read_bytes(path, at, limit)?,
@@ -542,7 +606,9 @@ impl Folded {
     }
 
     fn fold_buffer(&mut self, tail: &Tail, size: u64) {
-        let Some(bytes) = self.end.checked_sub(tail.from).and_then(|skip| tail.bytes.get(usize::try_from(skip).ok()?..)) else {
+        let Some(bytes) =
+            self.end.checked_sub(tail.from).and_then(|skip| tail.bytes.get(usize::try_from(skip).ok()?..))
+        else {
             return;
         };
         if tail.from == size {
@@ -566,7 +632,9 @@ impl Folded {
 
     fn check_due(&self) -> bool {
         let bytes = self.end.saturating_sub(self.state.checked);
-        self.state.begun() && bytes >= CHECK_SPACING * self.check_bytes && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS)
+        self.state.begun()
+            && bytes >= CHECK_SPACING * self.check_bytes
+            && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS)
     }
 }
 
@@ -586,13 +654,12 @@ impl Visitor for Folder<'_> {
         let folded = &mut *self.folded;
         if let Record::Check(check) = record {
             folded.check_bytes = to - from;
-            if check.upto > folded.state.checked {
-                if folded.unbridged.is_some_and(|damage| damage < check.upto)
-                    && let Some(state) = State::from_check(check)
-                {
-                    self.resync = Some(((**check).clone(), state));
-                    return;
-                }
+            if check.upto > folded.state.checked
+                && folded.unbridged.is_some_and(|damage| damage < check.upto)
+                && let Some(state) = State::from_check(check)
+            {
+                self.resync = Some(((**check).clone(), state));
+                return;
             }
         }
         let verdict = folded.state.apply(record, from);
@@ -650,10 +717,18 @@ impl Index {
                 for item in 0..count {
                     let parent = state.path.before(seq + item);
                     let item = u32::try_from(item).unwrap_or(u32::MAX);
-                    self.entries.push(Entry { span, item, id: id.wrapping_add(u128::from(item)), at: append.stamp.at, parent });
+                    self.entries.push(Entry {
+                        span,
+                        item,
+                        id: id.wrapping_add(u128::from(item)),
+                        at: append.stamp.at,
+                        parent,
+                    });
                 }
             }
-            Record::Text(_) | Record::Update(_) if seq > self.floor => self.changes.entry(seq).or_default().push(span),
+            Record::Text(_) | Record::Update(_) if seq > self.floor => {
+                self.changes.entry(seq).or_default().push(span);
+            }
             _ => {}
         }
         if let Some(op) = record.stamp().and_then(|stamp| stamp.op.as_ref())
@@ -723,5 +798,6 @@ impl Pieces {
 
 /// Borrows a minified text as raw JSON.
 pub fn raw(text: &str) -> Result<&RawValue> {
-    serde_json::from_str(text).map_err(|_| Error::internal("minified JSON does not parse; please report this"))
+    serde_json::from_str(text)
+        .map_err(|_| Error::internal("minified JSON does not parse; please report this"))
 }

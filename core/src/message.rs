@@ -35,15 +35,24 @@ const SOURCES: [&str; 4] = ["data", "url", "path", "name"];
 /// Checks a JSON array of messages and returns them, minified.
 pub fn check_all(text: &str) -> Result<Vec<String>> {
     if text.len() > APPEND_BYTES_MAX {
-        return Err(Error::invalid(format!("the messages have {} bytes; append at most {APPEND_BYTES_MAX} at once", text.len())));
+        return Err(Error::invalid(format!(
+            "the messages have {} bytes; append at most {APPEND_BYTES_MAX} at once",
+            text.len()
+        )));
     }
-    let text = json::minify_array(text).map_err(|error| Error::invalid(format!("the messages are not acceptable JSON: {error}")))?;
-    let messages = elements(&text).ok_or_else(|| Error::invalid("the messages are not a JSON array; wrap them in one"))?;
+    let text = json::minify_array(text)
+        .map_err(|error| Error::invalid(format!("the messages are not acceptable JSON: {error}")))?;
+    let messages = elements(&text)
+        .ok_or_else(|| Error::invalid("the messages are not a JSON array; wrap them in one"))?;
     if messages.is_empty() || messages.len() > APPEND_MESSAGES_MAX {
-        return Err(Error::invalid(format!("{} messages; append 1 to {APPEND_MESSAGES_MAX} at once", messages.len())));
+        return Err(Error::invalid(format!(
+            "{} messages; append 1 to {APPEND_MESSAGES_MAX} at once",
+            messages.len()
+        )));
     }
     let check = |(place, message): (usize, &&str)| {
-        check_one(message).map_err(|error| Error::invalid(format!("message {}: {}", place + 1, error.message)))?;
+        check_one(message)
+            .map_err(|error| Error::invalid(format!("message {}: {}", place + 1, error.message)))?;
         Ok((*message).to_owned())
     };
     messages.iter().enumerate().map(check).collect()
@@ -109,7 +118,11 @@ fn string<'a>(members: &[(Cow<'_, str>, &'a str)], key: &str) -> Option<Cow<'a, 
 /// The text that a JSON string stands for, borrowed where it has no escapes.
 fn unquote(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// The id that a stored message carries itself.
@@ -183,7 +196,9 @@ impl Draft {
     }
 
     fn part_count(&self) -> u64 {
-        members(&self.json).and_then(|message| find(&message, "parts").and_then(elements)).map_or(0, |parts| parts.len() as u64)
+        members(&self.json)
+            .and_then(|message| find(&message, "parts").and_then(elements))
+            .map_or(0, |parts| parts.len() as u64)
     }
 
     /// The raw text of a part.
@@ -217,8 +232,12 @@ impl Draft {
         let Some((part, mut raw, _)) = self.growing.take() else { return };
         raw.push('"');
         let Some(message) = members(&self.json) else { return };
-        let mut parts: Vec<Cow<'_, str>> =
-            find(&message, "parts").and_then(elements).unwrap_or_default().into_iter().map(Cow::Borrowed).collect();
+        let mut parts: Vec<Cow<'_, str>> = find(&message, "parts")
+            .and_then(elements)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Cow::Borrowed)
+            .collect();
         if let Some(place) = usize::try_from(part).ok().and_then(|part| parts.get_mut(part))
             && let Some(members) = members(&place.clone())
         {
@@ -253,12 +272,20 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused_with_its_place() {
         for (bad, what) in [
-            ("", "not acceptable JSON"), ("{}", "not a JSON array"), ("[]", "0 messages"), ("[1]", "message 1: it is not a JSON object"),
-            (r#"[{"role":"user","parts":[]},{"role":"x","parts":[]}]"#, "message 2: its `role`"), (r#"[{"role":"user"}]"#, "no array `parts`"),
-            (r#"[{"role":"user","parts":{}}]"#, "no array `parts`"), (r#"[{"role":"user","parts":[1]}]"#, "part 1: it is not"),
-            (r#"[{"role":"user","parts":[{"type":"text"}]}]"#, "needs a string `text`"), (r#"[{"role":"user","parts":[{"type":"text","text":1}]}]"#, "needs a string"),
-            (r#"[{"role":"user","parts":[{"type":"wish"}]}]"#, "unknown type"), (r#"[{"role":"user","parts":[{"type":"image"}]}]"#, "needs a string `data`"),
-            (r#"[{"role":"user","parts":[],"status":"gone"}]"#, "its `status`"), (r#"[{"role":"user","parts":[],"id":7}]"#, "its `id`"),
+            ("", "not acceptable JSON"),
+            ("{}", "not a JSON array"),
+            ("[]", "0 messages"),
+            ("[1]", "message 1: it is not a JSON object"),
+            (r#"[{"role":"user","parts":[]},{"role":"x","parts":[]}]"#, "message 2: its `role`"),
+            (r#"[{"role":"user"}]"#, "no array `parts`"),
+            (r#"[{"role":"user","parts":{}}]"#, "no array `parts`"),
+            (r#"[{"role":"user","parts":[1]}]"#, "part 1: it is not"),
+            (r#"[{"role":"user","parts":[{"type":"text"}]}]"#, "needs a string `text`"),
+            (r#"[{"role":"user","parts":[{"type":"text","text":1}]}]"#, "needs a string"),
+            (r#"[{"role":"user","parts":[{"type":"wish"}]}]"#, "unknown type"),
+            (r#"[{"role":"user","parts":[{"type":"image"}]}]"#, "needs a string `data`"),
+            (r#"[{"role":"user","parts":[],"status":"gone"}]"#, "its `status`"),
+            (r#"[{"role":"user","parts":[],"id":7}]"#, "its `id`"),
             (r#"[{"role":"user","parts":[],"id":""}]"#, "message id is empty"),
         ] {
             let error = check_all(bad).unwrap_err();

@@ -69,7 +69,12 @@ impl Path {
 
     /// The message on the path right before `seq`, or 0.
     pub fn before(&self, seq: u64) -> u64 {
-        self.ranges.iter().filter(|(from, _)| *from < seq).map(|(_, to)| (*to).min(seq - 1)).max().unwrap_or(0)
+        self.ranges
+            .iter()
+            .filter(|(from, _)| *from < seq)
+            .map(|(_, to)| (*to).min(seq - 1))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The last `count` messages, as ranges.

@@ -426,11 +426,17 @@ impl Record<'_> {
         Some(match kind {
             "session" => Record::Session(read(text)?),
             "append" => Record::Append(read(text).filter(|record: &AppendRecord<'_>| record.is_sound())?),
-            "+" => Record::Text(read(text).filter(|record: &TextRecord<'_>| record.m <= NUMBER_MAX && record.o <= NUMBER_MAX)?),
-            "update" => Record::Update(read(text).filter(|record: &UpdateRecord<'_>| record.stamp.is_sound() && record.m <= NUMBER_MAX)?),
+            "+" => Record::Text(
+                read(text)
+                    .filter(|record: &TextRecord<'_>| record.m <= NUMBER_MAX && record.o <= NUMBER_MAX)?,
+            ),
+            "update" => Record::Update(
+                read(text)
+                    .filter(|record: &UpdateRecord<'_>| record.stamp.is_sound() && record.m <= NUMBER_MAX)?,
+            ),
             "head" => Record::Head(read(text).filter(|record: &HeadRecord<'_>| record.stamp.is_sound())?),
             "facts" => Record::Facts(read(text).filter(|record: &FactsRecord<'_>| record.stamp.is_sound())?),
-            "check" => Record::Check(read(text).filter(|record: &Box<CheckRecord>| record.is_sound())?),
+            "check" => Record::Check(read::<Box<CheckRecord>>(text).filter(|record| record.is_sound())?),
             "seal" => Record::Seal(read(text).filter(|record: &SealRecord<'_>| record.stamp.is_sound())?),
             "purge" => Record::Purge(read(text).filter(|record: &PurgeRecord<'_>| record.stamp.is_sound())?),
             "entry" => Record::Entry(read(text)?),
@@ -449,7 +455,10 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
 impl Stamp<'_> {
     /// A checksum proves that we wrote a record, not that its numbers are sane.
     fn is_sound(&self) -> bool {
-        self.at <= NUMBER_MAX && self.b <= NUMBER_MAX && self.head.unwrap_or(0) <= NUMBER_MAX && crate::id::parse_ulid(&self.id).is_some()
+        self.at <= NUMBER_MAX
+            && self.b <= NUMBER_MAX
+            && self.head.unwrap_or(0) <= NUMBER_MAX
+            && crate::id::parse_ulid(&self.id).is_some()
     }
 }
 
@@ -465,7 +474,9 @@ impl CheckRecord {
         [self.upto, self.n, self.window, self.last].iter().all(|number| *number <= NUMBER_MAX)
             && self.inherited <= self.n
             && path.is_some_and(|path| path.head() <= self.n)
-            && self.undo.as_ref().is_none_or(|undo| crate::path::Path::new(undo.clone()).is_some_and(|path| path.head() <= self.n))
+            && self.undo.as_ref().is_none_or(|undo| {
+                crate::path::Path::new(undo.clone()).is_some_and(|path| path.head() <= self.n)
+            })
             && self.ops.iter().all(|op| op.2 <= NUMBER_MAX && op.3 <= NUMBER_MAX)
     }
 }
@@ -569,14 +580,24 @@ mod tests {
     fn a_record_is_found_before_garbage() {
         let line = text(3, "with \"c\":\"00000000\"} inside");
         let line = line.trim_end();
-        assert_eq!(leading_record(format!("{line}\0\0garbage,\"c\":\"00000000\"}}").as_bytes()), Some(line.len()));
+        assert_eq!(
+            leading_record(format!("{line}\0\0garbage,\"c\":\"00000000\"}}").as_bytes()),
+            Some(line.len())
+        );
         assert_eq!(leading_record(&line.as_bytes()[..line.len() - 1]), None);
     }
 
     #[test]
     fn unknown_types_and_shapes_are_kept_as_unknown() {
-        for line in [frame("wish", "{\"a\":1}"), frame("append", "{}"), frame("+", "{\"m\":1,\"o\":18446744073709551615,\"x\":\"\"}")] {
-            assert!(matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Unknown, _))), "{line}");
+        for line in [
+            frame("wish", "{\"a\":1}"),
+            frame("append", "{}"),
+            frame("+", "{\"m\":1,\"o\":18446744073709551615,\"x\":\"\"}"),
+        ] {
+            assert!(
+                matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Unknown, _))),
+                "{line}"
+            );
         }
     }
 }

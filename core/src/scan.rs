@@ -114,8 +114,14 @@ mod tests {
         let bytes = bytes.as_ref();
         let at = scan(bytes, 1000, &mut seen);
         let found: Vec<u64> = seen.records.iter().map(|record| record.0).collect();
-        let damaged: Vec<(u64, u64)> = seen.damage.iter().map(|(from, to)| (from - 1000, to - 1000)).collect();
-        assert_eq!((found.as_slice(), damaged.as_slice(), at), (records, damage, decided), "{}", String::from_utf8_lossy(bytes));
+        let damaged: Vec<(u64, u64)> =
+            seen.damage.iter().map(|(from, to)| (from - 1000, to - 1000)).collect();
+        assert_eq!(
+            (found.as_slice(), damaged.as_slice(), at),
+            (records, damage, decided),
+            "{}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 
     #[test]
@@ -139,7 +145,12 @@ mod tests {
         let (a, b, c) = (record(1), record(2), record(3));
         let start = a.len() as u64 + 1;
         for cut in 1..b.len() {
-            check(format!("{a}\n{}{c}\n", &b[..cut]), &[1, 3], &[(start, start + cut as u64)], a.len() + 1 + cut + c.len() + 1);
+            check(
+                format!("{a}\n{}{c}\n", &b[..cut]),
+                &[1, 3],
+                &[(start, start + cut as u64)],
+                a.len() + 1 + cut + c.len() + 1,
+            );
         }
         check(format!("{a}{b}\n{c}"), &[1, 2, 3], &[], a.len() + b.len() + 1 + c.len());
     }
@@ -155,7 +166,9 @@ mod tests {
     #[test]
     fn garbage_of_any_kind_is_damage_and_hides_nothing() {
         let a = record(1);
-        for garbage in [&b"\0\0\0"[..], b"\xff\xfe", b"{\"t\": \"", b"{\"t\": \"{\"t\": \"", b"text", b"\xe2\x80"] {
+        for garbage in
+            [&b"\0\0\0"[..], b"\xff\xfe", b"{\"t\": \"", b"{\"t\": \"{\"t\": \"", b"text", b"\xe2\x80"]
+        {
             let mut bytes = garbage.to_vec();
             bytes.extend(a.as_bytes());
             bytes.push(b'\n');
@@ -176,7 +189,11 @@ mod tests {
             let mut seen = Seen::default();
             let decided = scan(&bytes[..cut], 0, &mut seen);
             scan(&bytes[decided..], decided as u64, &mut seen);
-            assert_eq!(seen.records.iter().map(|record| record.0).collect::<Vec<_>>(), [1, 3], "cut at {cut}");
+            assert_eq!(
+                seen.records.iter().map(|record| record.0).collect::<Vec<_>>(),
+                [1, 3],
+                "cut at {cut}"
+            );
         }
     }
 }

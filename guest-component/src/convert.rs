@@ -185,7 +185,9 @@ impl From<types::MessageChange> for core::MessageChange {
         match change {
             types::MessageChange::Patch(patch) => Self::Patch(patch),
             types::MessageChange::AddParts(parts) => Self::AddParts(parts),
-            types::MessageChange::AddText(added) => Self::AddText { part: added.part, text: added.text, at: added.at },
+            types::MessageChange::AddText(added) => {
+                Self::AddText { part: added.part, text: added.text, at: added.at }
+            }
         }
     }
 }
@@ -207,7 +209,9 @@ impl From<core::Page> for types::Page {
             messages: page.messages,
             next: page.next,
             unreadable: page.unreadable,
-            damage: damage.map(|range| types::DamagedRange { session: range.session, from: range.from, to: range.to }).collect(),
+            damage: damage
+                .map(|range| types::DamagedRange { session: range.session, from: range.from, to: range.to })
+                .collect(),
         }
     }
 }

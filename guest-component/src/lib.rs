@@ -19,7 +19,12 @@ use sessile_core::{Error, ErrorKind, Fs, FsError, Result, Sessions, Store, Text}
 struct Imports;
 
 impl Fs for Imports {
-    fn append(&mut self, path: &str, data: &str, durability: sessile_core::Durability) -> Result<u64, FsError> {
+    fn append(
+        &mut self,
+        path: &str,
+        data: &str,
+        durability: sessile_core::Durability,
+    ) -> Result<u64, FsError> {
         filesystem::append(path, data, durability.into()).map_err(Into::into)
     }
 
@@ -44,9 +49,17 @@ impl Fs for Imports {
         filesystem::stat(path).map_err(Into::into)
     }
 
-    fn list(&mut self, directory: &str, after: &str, limit: u32) -> Result<Vec<sessile_core::DirEntry>, FsError> {
+    fn list(
+        &mut self,
+        directory: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<sessile_core::DirEntry>, FsError> {
         let files = filesystem::list_files(directory, after, limit)?;
-        Ok(files.into_iter().map(|file| sessile_core::DirEntry { name: file.name, size: file.size }).collect())
+        Ok(files
+            .into_iter()
+            .map(|file| sessile_core::DirEntry { name: file.name, size: file.size })
+            .collect())
     }
 
     fn remove(&mut self, path: &str) -> Result<(), FsError> {
@@ -102,7 +115,11 @@ impl contract::Guest for Component {
         store(|store| store.get(&id)).map(Into::into)
     }
 
-    fn update(id: String, patch: types::SessionPatch, options: types::WriteOptions) -> Result<types::Session, types::Error> {
+    fn update(
+        id: String,
+        patch: types::SessionPatch,
+        options: types::WriteOptions,
+    ) -> Result<types::Session, types::Error> {
         store(|store| store.update(&id, &patch.into(), &options.into())).map(Into::into)
     }
 
@@ -122,7 +139,11 @@ impl contract::Guest for Component {
         store(|store| store.purge(&id))
     }
 
-    fn append(id: String, messages: String, options: types::WriteOptions) -> Result<types::Appended, types::Error> {
+    fn append(
+        id: String,
+        messages: String,
+        options: types::WriteOptions,
+    ) -> Result<types::Appended, types::Error> {
         store(|store| store.append(&id, &messages, &options.into())).map(Into::into)
     }
 
@@ -168,7 +189,11 @@ impl contract::Guest for Component {
         store(|store| store.unrevert(&id, &options.into())).map(Into::into)
     }
 
-    fn switch(id: String, to: types::MessageRef, options: types::WriteOptions) -> Result<types::Session, types::Error> {
+    fn switch(
+        id: String,
+        to: types::MessageRef,
+        options: types::WriteOptions,
+    ) -> Result<types::Session, types::Error> {
         store(|store| store.switch(&id, &to.into(), &options.into())).map(Into::into)
     }
 

@@ -14,8 +14,8 @@ mod convert;
 use bindings::exports::sessile::store::sessions::Guest;
 use bindings::sessile::store::{clock, entropy, filesystem, types};
 use sessile_core::{
-    Appended, Branch, Error, ErrorKind, ForkOptions, Host, ListQuery, MessageChange, MessageRef, NewSession, OpenOptions, Page,
-    Result, Rewritten, Select, Session, SessionPage, SessionPatch, Sessions, WriteOptions,
+    Appended, Branch, Error, ErrorKind, ForkOptions, Host, ListQuery, MessageChange, MessageRef, NewSession,
+    OpenOptions, Page, Result, Rewritten, Select, Session, SessionPage, SessionPatch, Sessions, WriteOptions,
 };
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
@@ -83,7 +83,10 @@ impl<H: Host + 'static> ComponentStore<H> {
     ) -> Result<T> {
         self.revive()?;
         let State::Live(live) = &mut self.state else {
-            return Err(Error::new(ErrorKind::Internal, "the component could not be started; open the store again"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the component could not be started; open the store again",
+            ));
         };
         match live.run(act) {
             Ok(result) => result.map_err(Into::into),
@@ -91,7 +94,9 @@ impl<H: Host + 'static> ComponentStore<H> {
                 if let State::Live(live) = std::mem::replace(&mut self.state, State::Between) {
                     self.state = State::Dead(live.store.into_data().host);
                 }
-                let message = format!("the component has trapped ({trap}); nothing acknowledged is lost, please report this");
+                let message = format!(
+                    "the component has trapped ({trap}); nothing acknowledged is lost, please report this"
+                );
                 Err(Error::new(ErrorKind::Internal, message))
             }
         }
@@ -122,7 +127,9 @@ impl<H: Host + 'static> ComponentStore<H> {
 
 impl<H: Host + 'static> Live<H> {
     fn start(host: H) -> Result<Self, (Error, H)> {
-        let fault = |error: wasmtime::Error| Error::new(ErrorKind::Internal, format!("the component cannot be started: {error:#}"));
+        let fault = |error: wasmtime::Error| {
+            Error::new(ErrorKind::Internal, format!("the component cannot be started: {error:#}"))
+        };
         let (engine, component) = match compiled::component() {
             Ok(compiled) => compiled,
             Err(error) => return Err((fault(error), host)),
@@ -142,14 +149,22 @@ impl<H: Host + 'static> Live<H> {
         }
     }
 
-    fn run<T>(&mut self, act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<T>) -> wasmtime::Result<T> {
+    fn run<T>(
+        &mut self,
+        act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<T>,
+    ) -> wasmtime::Result<T> {
         self.store.set_fuel(FUEL)?;
         act(self.world.sessile_store_sessions(), &mut self.store)
     }
 }
 
 impl<H: Host + 'static> filesystem::Host for Imports<H> {
-    fn append(&mut self, path: String, data: String, durability: filesystem::Durability) -> Result<u64, filesystem::Error> {
+    fn append(
+        &mut self,
+        path: String,
+        data: String,
+        durability: filesystem::Durability,
+    ) -> Result<u64, filesystem::Error> {
         self.host.append(&path, &data, durability.into()).map_err(Into::into)
     }
 
@@ -161,7 +176,12 @@ impl<H: Host + 'static> filesystem::Host for Imports<H> {
         self.host.replace(&path, &data).map_err(Into::into)
     }
 
-    fn read_text(&mut self, path: String, offset: u64, limit: u32) -> Result<filesystem::Text, filesystem::Error> {
+    fn read_text(
+        &mut self,
+        path: String,
+        offset: u64,
+        limit: u32,
+    ) -> Result<filesystem::Text, filesystem::Error> {
         let text = self.host.read_text(&path, offset, limit)?;
         Ok(filesystem::Text { start: text.start, data: text.data })
     }
@@ -174,7 +194,12 @@ impl<H: Host + 'static> filesystem::Host for Imports<H> {
         self.host.stat(&path).map_err(Into::into)
     }
 
-    fn list_files(&mut self, directory: String, after: String, limit: u32) -> Result<Vec<filesystem::Entry>, filesystem::Error> {
+    fn list_files(
+        &mut self,
+        directory: String,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<filesystem::Entry>, filesystem::Error> {
         let files = self.host.list(&directory, &after, limit)?;
         Ok(files.into_iter().map(|file| filesystem::Entry { name: file.name, size: file.size }).collect())
     }
@@ -214,7 +239,8 @@ impl<H: Host + 'static> Sessions for ComponentStore<H> {
     }
 
     fn update(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
-        self.call(|sessions, store| sessions.call_update(store, id, &patch.into(), &options.into())).and_then(convert::session)
+        self.call(|sessions, store| sessions.call_update(store, id, &patch.into(), &options.into()))
+            .and_then(convert::session)
     }
 
     fn touch(&mut self, id: &str) -> Result<Session> {
@@ -234,11 +260,20 @@ impl<H: Host + 'static> Sessions for ComponentStore<H> {
     }
 
     fn append(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<Appended> {
-        self.call(|sessions, store| sessions.call_append(store, id, messages, &options.into())).map(Into::into)
+        self.call(|sessions, store| sessions.call_append(store, id, messages, &options.into()))
+            .map(Into::into)
     }
 
-    fn update_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64> {
-        self.call(|sessions, store| sessions.call_update_message(store, id, &message.into(), &change.into(), &options.into()))
+    fn update_message(
+        &mut self,
+        id: &str,
+        message: &MessageRef,
+        change: &MessageChange,
+        options: &WriteOptions,
+    ) -> Result<u64> {
+        self.call(|sessions, store| {
+            sessions.call_update_message(store, id, &message.into(), &change.into(), &options.into())
+        })
     }
 
     fn sync(&mut self, id: &str) -> Result<()> {
@@ -261,17 +296,26 @@ impl<H: Host + 'static> Sessions for ComponentStore<H> {
         self.call(|sessions, store| sessions.call_compact(store, id)).map(Into::into)
     }
 
-    fn revert(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session> {
-        let reverted = self.call(|sessions, store| sessions.call_revert(store, id, &to.into(), inclusive, &options.into()));
+    fn revert(
+        &mut self,
+        id: &str,
+        to: &MessageRef,
+        inclusive: bool,
+        options: &WriteOptions,
+    ) -> Result<Session> {
+        let reverted = self
+            .call(|sessions, store| sessions.call_revert(store, id, &to.into(), inclusive, &options.into()));
         reverted.and_then(convert::session)
     }
 
     fn unrevert(&mut self, id: &str, options: &WriteOptions) -> Result<Session> {
-        self.call(|sessions, store| sessions.call_unrevert(store, id, &options.into())).and_then(convert::session)
+        self.call(|sessions, store| sessions.call_unrevert(store, id, &options.into()))
+            .and_then(convert::session)
     }
 
     fn switch(&mut self, id: &str, to: &MessageRef, options: &WriteOptions) -> Result<Session> {
-        self.call(|sessions, store| sessions.call_switch(store, id, &to.into(), &options.into())).and_then(convert::session)
+        self.call(|sessions, store| sessions.call_switch(store, id, &to.into(), &options.into()))
+            .and_then(convert::session)
     }
 
     fn branches(&mut self, id: &str) -> Result<Vec<Branch>> {

@@ -2,9 +2,9 @@
 //!
 //! The store keeps every member of a message, known here or not; [`StoredMessage::json`] has them all as they came.
 
-use sessile_core::{Error, ErrorKind, Page, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sessile_core::{Error, ErrorKind, Page, Result};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,5 +183,8 @@ impl StoredMessage {
 
 fn unreadable(error: serde_json::Error) -> Error {
     // Only the place: the error's own text could quote content.
-    Error::new(ErrorKind::Internal, format!("a message of the store does not parse at column {}; please report this", error.column()))
+    Error::new(
+        ErrorKind::Internal,
+        format!("a message of the store does not parse at column {}; please report this", error.column()),
+    )
 }

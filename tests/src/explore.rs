@@ -48,6 +48,8 @@ pub struct Base {
     pub disk: Disk,
     /// What is on it.
     pub model: Model,
+    /// Whether a log has bytes that hold no record. It is not rewritten then.
+    pub damaged: bool,
 }
 
 /// How many states were visited: by the operation under way and what happened to the disk.
@@ -78,7 +80,8 @@ struct Done {
 
 impl Done {
     fn is_synced(&self) -> bool {
-        !matches!(self.op, Op::Touch(_)) && self.op.options().is_none_or(|options| options.durability == Durability::Synced)
+        !matches!(self.op, Op::Touch(_))
+            && self.op.options().is_none_or(|options| options.durability == Durability::Synced)
     }
 
     /// The session whose log must be durable when this is acknowledged.
@@ -124,12 +127,16 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
             }
         }
         match act {
-            Act::Do(process, op) => done.extend(stores.get_mut(process).map(|store| carry_out(store, &disk, *process, op))),
+            Act::Do(process, op) => {
+                done.extend(stores.get_mut(process).map(|store| carry_out(store, &disk, *process, op)))
+            }
             Act::Race(ops, schedule) => {
                 let running: Vec<u64> = ops.iter().map(|(process, _)| SCRIPT_PROCESS + process).collect();
                 let turns = Turns::new(&running, schedule.iter().map(|process| SCRIPT_PROCESS + process));
-                let mut racing: Vec<(u64, &Op, Store<SimHost>)> =
-                    ops.iter().filter_map(|(process, op)| Some((*process, op, stores.remove(process)?))).collect();
+                let mut racing: Vec<(u64, &Op, Store<SimHost>)> = ops
+                    .iter()
+                    .filter_map(|(process, op)| Some((*process, op, stores.remove(process)?)))
+                    .collect();
                 done.extend(race(&disk, &turns, &mut racing));
                 stores.extend(racing.into_iter().map(|(process, _, store)| (process, store)));
             }
@@ -144,24 +151,68 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
     for done in &mut done {
         let process = SCRIPT_PROCESS + done.process;
         let wrote = |step: &Step| step.process == process && step.call.path().starts_with("sessions/");
-        let record = |step: &Step| wrote(step) && matches!(step.call, Call::Append { .. } | Call::Create { .. });
+        let record =
+            |step: &Step| wrote(step) && matches!(step.call, Call::Append { .. } | Call::Create { .. });
         done.commit = (done.start..done.end).rev().find(|at| record(&steps[*at])).unwrap_or(done.start);
     }
     done.sort_by_key(|done| done.commit);
-    let mut models = vec![base.model.clone()];
-    for done in &done {
-        let mut model = models[models.len() - 1].clone();
-        let expected = model.apply(&done.op);
-        let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|kind| *kind);
-        if answer != expected {
-            return Err(format!("{}: answers {answer:?}, not {expected:?}", done.op.name()));
-        }
-        if let Ok((Answer::Appended(seq, _, false), id)) = &done.answer {
-            model.note_id(done.op.session(), *seq, id);
-        }
-        models.push(model);
-    }
+    let models = models_of(&mut done, base)?;
     Ok(Recording { steps, last, done, models })
+}
+
+/// The model before each operation and behind the last. Those that ran at the same time may count in either order.
+fn models_of(done: &mut [Done], base: &Base) -> Result<Vec<Model>, String> {
+    let mut models = vec![base.model.clone()];
+    let mut place = 0;
+    let mut swapped = false;
+    while place < done.len() {
+        match after(&models[place], &done[place], base) {
+            Ok(model) => {
+                models.push(model);
+                (place, swapped) = (place + 1, false);
+            }
+            Err(_)
+                if !swapped
+                    && done
+                        .get(place + 1)
+                        .is_some_and(|next| next.start < done[place].end && done[place].start < next.end) =>
+            {
+                done.swap(place, place + 1);
+                swapped = true;
+            }
+            // The first of two was right only before the second.
+            Err(_)
+                if !swapped
+                    && place > 0
+                    && done[place - 1].start < done[place].end
+                    && done[place].start < done[place - 1].end =>
+            {
+                place -= 1;
+                models.truncate(place + 1);
+                done.swap(place, place + 1);
+                swapped = true;
+            }
+            Err(difference) => return Err(difference),
+        }
+    }
+    Ok(models)
+}
+
+/// The model behind an operation, if its answer was the model's.
+fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
+    let mut model = before.clone();
+    let expected = model.apply(&done.op);
+    let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|kind| *kind);
+    if base.damaged && answer == Err(ErrorKind::Damaged) && matches!(done.op, Op::Compact(_)) {
+        return Ok(model);
+    }
+    if answer != expected {
+        return Err(format!("{}: answers {answer:?}, not {expected:?}", done.op.name()));
+    }
+    if let Ok((Answer::Appended(seq, _, false), id)) = &done.answer {
+        model.note_id(done.op.session(), *seq, id);
+    }
+    Ok(model)
 }
 
 fn carry_out(store: &mut Store<SimHost>, disk: &SimDisk, process: u64, op: &Op) -> Done {
@@ -188,9 +239,10 @@ fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHo
 
 /// A store with a history, at rest. Its processes must not be those of scripts.
 pub fn prepare(name: &'static str, acts: Vec<Act>) -> Result<Base, String> {
-    let empty = Base { name: "empty", disk: Disk::default(), model: Model::default() };
+    let empty = Base { name: "empty", disk: Disk::default(), model: Model::default(), damaged: false };
     let recording = record(&Script { name, acts }, &empty)?;
-    Ok(Base { name, disk: recording.last.rebooted(), model: recording.models.last().cloned().unwrap_or_default() })
+    let model = recording.models.last().cloned().unwrap_or_default();
+    Ok(Base { name, disk: recording.last.rebooted(), model, damaged: false })
 }
 
 /// Where a crash happened, for labels and reports.
@@ -228,19 +280,30 @@ impl Recording {
         let is_durable = |place: usize| {
             let session = self.done[place].op.session();
             self.done[place..].iter().any(|later| {
-                later.answer.is_ok() && acknowledged(later) && later.is_synced() && later.makes_durable() == session
+                later.answer.is_ok()
+                    && acknowledged(later)
+                    && later.is_synced()
+                    && later.makes_durable() == session
             }) || self.done[place].is_synced()
         };
-        let begun: Vec<usize> = (0..self.done.len()).filter(|place| self.done[*place].start <= step).collect();
-        let must = |place: usize| acknowledged(&self.done[place]) && (undone == Undone::UnderWay || is_durable(place));
+        let begun: Vec<usize> =
+            (0..self.done.len()).filter(|place| self.done[*place].start <= step).collect();
+        let must = |place: usize| {
+            acknowledged(&self.done[place]) && (undone == Undone::UnderWay || is_durable(place))
+        };
         let open: Vec<usize> = begun.iter().copied().filter(|place| !must(*place)).collect();
         let mut candidates: Vec<Model> = Vec::new();
         for choice in 0..1_u32 << open.len() {
-            let is_lost = |place: usize| open.iter().position(|open| *open == place).is_some_and(|bit| choice >> bit & 1 == 1);
+            let is_lost = |place: usize| {
+                open.iter().position(|open| *open == place).is_some_and(|bit| choice >> bit & 1 == 1)
+            };
             let session = |place: usize| self.done[place].op.session();
             // In one file only a tail is lost, unless a sector in its middle is.
             let is_gap = |place: usize| {
-                is_lost(place) && begun.iter().any(|later| *later > place && !is_lost(*later) && session(*later) == session(place))
+                is_lost(place)
+                    && begun
+                        .iter()
+                        .any(|later| *later > place && !is_lost(*later) && session(*later) == session(place))
             };
             if undone != Undone::Any && begun.iter().any(|place| is_gap(*place)) {
                 continue;
@@ -263,7 +326,9 @@ impl Recording {
 
     /// The operation of a process that is under way at a step.
     fn under_way(&self, step: usize, process: u64) -> Option<&Done> {
-        self.done.iter().find(|done| SCRIPT_PROCESS + done.process == process && (done.start..done.end).contains(&step))
+        self.done
+            .iter()
+            .find(|done| SCRIPT_PROCESS + done.process == process && (done.start..done.end).contains(&step))
     }
 }
 
@@ -295,11 +360,13 @@ impl Explorer<'_> {
                 let mut disk = step.before.clone();
                 // The script has carried it out: it cannot fail.
                 let _ = disk.perform(&step.call, stage);
-                self.killed(disk, at).map_err(|error| format!("{error}\n  killed at {stage:?} of {}", told(place, step)))?;
+                self.killed(disk, at)
+                    .map_err(|error| format!("{error}\n  killed at {stage:?} of {}", told(place, step)))?;
             }
             let mut disk = step.before.clone();
             let _ = disk.perform(&step.call, Stage::Visible);
-            self.power_loss(&disk, at).map_err(|error| format!("{error}\n  power lost during {}", told(place, step)))?;
+            self.power_loss(&disk, at)
+                .map_err(|error| format!("{error}\n  power lost during {}", told(place, step)))?;
         }
         let end = recording.steps.len();
         let file = recording.steps.last().map_or("", |step| step.call.path());
@@ -351,7 +418,8 @@ impl Explorer<'_> {
         }
         let (op, after) = self.go_on(&disk, WRITER + self.states, &found, at)?;
         let steps = if deep { disk.steps() } else { Vec::new() };
-        let seen = look_closely(&disk, &after).map_err(|error| format!("{error}\n  behind the {} that followed", op.name()))?;
+        let seen = look_closely(&disk, &after)
+            .map_err(|error| format!("{error}\n  behind the {} that followed", op.name()))?;
         unreported(&disk.disk(), at.file, &seen)?;
         let settled = disk.disk();
         if !settled.is_durable() {
@@ -364,7 +432,13 @@ impl Explorer<'_> {
     }
 
     /// Writes something: what was under way once more where it has an operation id, otherwise a message.
-    fn go_on(&mut self, disk: &SimDisk, process: u64, found: &Model, at: At<'_>) -> Result<(Op, Model), String> {
+    fn go_on(
+        &mut self,
+        disk: &SimDisk,
+        process: u64,
+        found: &Model,
+        at: At<'_>,
+    ) -> Result<(Op, Model), String> {
         let mut store = open(disk, process, false).map_err(|error| format!("it does not open: {error:?}"))?;
         let op = self.next_op(found, at);
         let after = write(&mut store, &op, found)?;
@@ -376,7 +450,8 @@ impl Explorer<'_> {
 
     fn next_op(&self, found: &Model, at: At<'_>) -> Op {
         let named = |done: &&Done| done.op.options().is_some_and(|options| options.op.is_some());
-        let under_way = self.recording.done.iter().filter(|done| (done.start..=done.end).contains(&at.step)).find(named);
+        let under_way =
+            self.recording.done.iter().filter(|done| (done.start..=done.end).contains(&at.step)).find(named);
         if let Some(done) = under_way.filter(|_| at.deep) {
             return done.op.clone();
         }
@@ -399,18 +474,29 @@ impl Explorer<'_> {
                 self.states += 1;
                 *self.stats.entry((at.path, "killed, then power lost")).or_default() += 1;
                 let seen = look(&SimDisk::new(image.disk), &candidates);
-                result = seen.map(|_| ()).map_err(|error| format!("{error}\n  power lost after the {} that followed", op.name()));
+                result = seen
+                    .map(|_| ())
+                    .map_err(|error| format!("{error}\n  power lost after the {} that followed", op.name()));
             }
         });
         result
     }
 
     /// Crashes during the write that followed a crash.
-    fn crash_again(&mut self, steps: &[Step], durable: bool, candidates: &[Model; 2], at: At<'_>) -> Result<(), String> {
+    fn crash_again(
+        &mut self,
+        steps: &[Step],
+        durable: bool,
+        candidates: &[Model; 2],
+        at: At<'_>,
+    ) -> Result<(), String> {
         for step in steps {
             let stages = step.call.stages();
             let every = (stages.len() / 6).max(1);
-            let sample = stages.iter().enumerate().filter(|(place, _)| place % every == 0 || *place + 2 >= stages.len());
+            let sample = stages
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| place % every == 0 || *place + 2 >= stages.len());
             let at = At { path: "recovery", file: step.call.path(), deep: false, ..at };
             for (_, stage) in sample {
                 let mut disk = step.before.clone();
@@ -426,7 +512,8 @@ impl Explorer<'_> {
             disk.after_power_loss(step.call.path(), &mut |image| {
                 count += 1;
                 if result.is_ok() && count % every == 0 {
-                    result = self.check(&image.disk, candidates, At { model: "power lost", ..at }).map(|_| ());
+                    result =
+                        self.check(&image.disk, candidates, At { model: "power lost", ..at }).map(|_| ());
                 }
             });
             result?;
@@ -446,7 +533,9 @@ impl Explorer<'_> {
         disk.set(image.clone());
         let op = self.next_op(found, at);
         let after = write(&mut store, &op, found)?;
-        look_closely(&disk, &after).map(|_| ()).map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
+        look_closely(&disk, &after)
+            .map(|_| ())
+            .map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
     }
 }
 
@@ -492,7 +581,8 @@ fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
 }
 
 fn look_closely(disk: &SimDisk, model: &Model) -> Result<Seen, String> {
-    let mut store = open(disk, READER + 1, true).map_err(|error| format!("it does not open again: {error:?}"))?;
+    let mut store =
+        open(disk, READER + 1, true).map_err(|error| format!("it does not open again: {error:?}"))?;
     let seen = see(&mut store, 3)?;
     model.check(&seen)?;
     Ok(seen)
@@ -502,8 +592,13 @@ fn look_closely(disk: &SimDisk, model: &Model) -> Result<Seen, String> {
 fn unreported(disk: &Disk, path: &str, seen: &Seen) -> Result<(), String> {
     let Some(bytes) = disk.bytes(path).filter(|_| path.starts_with("sessions/")) else { return Ok(()) };
     let text = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default());
-    let Some((session, _)) = text.split_once("\"session\":\"").and_then(|(_, rest)| rest.split_once('"')) else { return Ok(()) };
-    let is_current = !disk.paths().any(|other| other.len() == path.len() && other > path && other[..path.len() - 12] == path[..path.len() - 12]);
+    let Some((session, _)) = text.split_once("\"session\":\"").and_then(|(_, rest)| rest.split_once('"'))
+    else {
+        return Ok(());
+    };
+    let is_current = !disk.paths().any(|other| {
+        other.len() == path.len() && other > path && other[..path.len() - 12] == path[..path.len() - 12]
+    });
     if !is_current || !seen.has(session) {
         return Ok(());
     }
@@ -513,9 +608,13 @@ fn unreported(disk: &Disk, path: &str, seen: &Seen) -> Result<(), String> {
         let finished = line.strip_suffix(b"\n");
         for piece in finished.map(pieces).unwrap_or_default() {
             let (from, to) = ((at + piece.start) as u64, (at + piece.end) as u64);
-            let reported = seen.damage.iter().any(|damage| damage.0 == session && damage.1 < to && damage.2 > from);
+            let reported =
+                seen.damage.iter().any(|damage| damage.0 == session && damage.1 < to && damage.2 > from);
             if !is_record(&line[piece]) && !reported {
-                return Err(format!("bytes {from} to {to} of {path} hold no record, and nobody says so: {:?}", seen.damage));
+                return Err(format!(
+                    "bytes {from} to {to} of {path} hold no record, and nobody says so: {:?}",
+                    seen.damage
+                ));
             }
         }
         at += line.len();
@@ -538,7 +637,10 @@ fn is_record(line: &[u8]) -> bool {
     let Some(place) = line.len().checked_sub(16) else { return false };
     let (covered, trailer) = line.split_at(place);
     let sum = covered.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 })
+        (0..8).fold(
+            sum ^ u32::from(*byte),
+            |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 },
+        )
     });
     trailer == format!(",\"c\":\"{:08x}\"}}", !sum).as_bytes()
 }

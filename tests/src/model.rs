@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sessile_core::{
-    Error, ErrorKind, ForkOptions, ListQuery, MessageChange, MessageRef, NewSession, Select, SessionPatch, Sessions,
-    WriteOptions,
+    Error, ErrorKind, ForkOptions, ListQuery, MessageChange, MessageRef, NewSession, Select, SessionPatch,
+    Sessions, WriteOptions,
 };
 
 /// One call of a store, on sessions whose ids the caller chose.
@@ -73,7 +73,9 @@ impl Op {
             Self::Fork(_, child, _) => child,
             Self::Facts(id, ..) | Self::Append(id, ..) | Self::Text(id, ..) | Self::Patch(id, ..) => id,
             Self::Parts(id, ..) | Self::Revert(id, ..) | Self::Unrevert(id, ..) | Self::Switch(id, ..) => id,
-            Self::Touch(id) | Self::Detach(id) | Self::Compact(id) | Self::Trash(id) | Self::Restore(id) => id,
+            Self::Touch(id) | Self::Detach(id) | Self::Compact(id) | Self::Trash(id) | Self::Restore(id) => {
+                id
+            }
             Self::Purge(id) | Self::Sync(id) => id,
         }
     }
@@ -81,8 +83,12 @@ impl Op {
     /// The options of a write.
     pub fn options(&self) -> Option<&WriteOptions> {
         match self {
-            Self::Facts(_, _, options) | Self::Append(_, _, options) | Self::Patch(_, _, _, options) => Some(options),
-            Self::Parts(_, _, _, options) | Self::Text(.., options) | Self::Revert(.., options) => Some(options),
+            Self::Facts(_, _, options) | Self::Append(_, _, options) | Self::Patch(_, _, _, options) => {
+                Some(options)
+            }
+            Self::Parts(_, _, _, options) | Self::Text(.., options) | Self::Revert(.., options) => {
+                Some(options)
+            }
             Self::Unrevert(_, options) | Self::Switch(_, _, options) => Some(options),
             _ => None,
         }
@@ -114,7 +120,9 @@ impl Op {
 
 /// Carries an operation out. The second value is the id of an append's first message.
 pub fn run(store: &mut impl Sessions, op: &Op) -> Result<(Answer, String), Error> {
-    let session = |session: sessile_core::Session| Answer::Session(session.head, session.message_count, session.can_unrevert);
+    let session = |session: sessile_core::Session| {
+        Answer::Session(session.head, session.message_count, session.can_unrevert)
+    };
     let mut change = |id: &str, seq: u64, change: MessageChange, options: &WriteOptions| {
         store.update_message(id, &MessageRef::Seq(seq), &change, options).map(Answer::Length)
     };
@@ -130,8 +138,12 @@ pub fn run(store: &mut impl Sessions, op: &Op) -> Result<(Answer, String), Error
             change(id, *seq, MessageChange::AddText { part: *part, text: text.clone(), at: *at }, options)?
         }
         Op::Patch(id, seq, patch, options) => change(id, *seq, MessageChange::Patch(patch.clone()), options)?,
-        Op::Parts(id, seq, parts, options) => change(id, *seq, MessageChange::AddParts(parts.clone()), options)?,
-        Op::Revert(id, to, inclusive, options) => session(store.revert(id, &MessageRef::Seq(*to), *inclusive, options)?),
+        Op::Parts(id, seq, parts, options) => {
+            change(id, *seq, MessageChange::AddParts(parts.clone()), options)?
+        }
+        Op::Revert(id, to, inclusive, options) => {
+            session(store.revert(id, &MessageRef::Seq(*to), *inclusive, options)?)
+        }
         Op::Unrevert(id, options) => session(store.unrevert(id, options)?),
         Op::Switch(id, to, options) => session(store.switch(id, &MessageRef::Seq(*to), options)?),
         Op::Fork(id, child, at) => {
@@ -205,7 +217,11 @@ impl Session {
 
     /// A message's place in the list.
     fn known(&self, seq: u64) -> Result<usize, ErrorKind> {
-        if (1..=self.messages.len() as u64).contains(&seq) { Ok(seq as usize - 1) } else { Err(ErrorKind::NotFound) }
+        if (1..=self.messages.len() as u64).contains(&seq) {
+            Ok(seq as usize - 1)
+        } else {
+            Err(ErrorKind::NotFound)
+        }
     }
 
     fn push(&mut self, json: Arc<str>, lost: bool) {
@@ -217,11 +233,13 @@ impl Session {
     /// The tips of branches: the number, the length, the last shared message, whether it is the head.
     fn branches(&self) -> Vec<(u64, u64, u64, bool)> {
         let parents: BTreeSet<u64> = self.messages.iter().map(|message| message.parent).collect();
-        let mut tips: BTreeSet<u64> = (1..=self.messages.len() as u64).filter(|seq| !parents.contains(seq)).collect();
+        let mut tips: BTreeSet<u64> =
+            (1..=self.messages.len() as u64).filter(|seq| !parents.contains(seq)).collect();
         tips.extend(self.path.last());
         let branch = |tip: &u64| {
             let path = self.path_to(*tip);
-            let shared = path.iter().zip(&self.path).take_while(|(a, b)| a == b).last().map_or(0, |(seq, _)| *seq);
+            let shared =
+                path.iter().zip(&self.path).take_while(|(a, b)| a == b).last().map_or(0, |(seq, _)| *seq);
             (*tip, path.len() as u64, shared, *tip == self.head())
         };
         let mut branches: Vec<(u64, u64, u64, bool)> = tips.iter().map(branch).collect();
@@ -252,7 +270,10 @@ impl Model {
                 let path = parent.path_to(at);
                 let title = parent.facts.title.as_ref().map(|title| format!("{title} (fork)"));
                 let facts = Facts { title, trashed: false, ..parent.facts.clone() };
-                let message = |(seq, old): (u64, &u64)| Message { parent: seq, ..parent.messages[*old as usize - 1].clone() };
+                let message = |(seq, old): (u64, &u64)| Message {
+                    parent: seq,
+                    ..parent.messages[*old as usize - 1].clone()
+                };
                 let messages: Vec<Message> = (0..).zip(&path).map(message).collect();
                 let path = (1..=messages.len() as u64).collect();
                 self.insert(child, Session { messages, path, facts, ..Session::default() })
@@ -296,7 +317,10 @@ impl Model {
             }
             // A text counts only where it was to stand.
             (Op::Text(id, seq, part, text, None, options), Some(known)) => {
-                let at = known.messages.get(*seq as usize - 1).and_then(|message| text_len(&value(&message.json), *part));
+                let at = known
+                    .messages
+                    .get(*seq as usize - 1)
+                    .and_then(|message| text_len(&value(&message.json), *part));
                 let _ = self.apply(&Op::Text(id.clone(), *seq, *part, text.clone(), at, options.clone()));
                 return;
             }
@@ -321,14 +345,17 @@ impl Model {
 
     /// Whether both are one and the same; `false` says nothing.
     pub fn same(&self, other: &Self) -> bool {
-        let same = |(a, b): ((&String, &Arc<Session>), (&String, &Arc<Session>))| a.0 == b.0 && Arc::ptr_eq(a.1, b.1);
+        let same = |(a, b): ((&String, &Arc<Session>), (&String, &Arc<Session>))| {
+            a.0 == b.0 && Arc::ptr_eq(a.1, b.1)
+        };
         self.sessions.len() == other.sessions.len() && self.sessions.iter().zip(&other.sessions).all(same)
     }
 
     /// Takes a session as another model has it.
     pub fn take_session(&mut self, id: &str, from: &Self) {
         self.sessions.remove(id);
-        self.sessions.extend(from.sessions.get_key_value(id).map(|(id, session)| (id.clone(), session.clone())));
+        self.sessions
+            .extend(from.sessions.get_key_value(id).map(|(id, session)| (id.clone(), session.clone())));
     }
 
     /// The ids of all sessions.
@@ -353,7 +380,10 @@ impl Model {
 
     /// The tips of a session's branches, the visible one first.
     pub fn tips(&self, id: &str) -> Vec<u64> {
-        self.sessions.get(id).map(|session| session.branches().iter().map(|branch| branch.0).collect()).unwrap_or_default()
+        self.sessions
+            .get(id)
+            .map(|session| session.branches().iter().map(|branch| branch.0).collect())
+            .unwrap_or_default()
     }
 
     /// Checks that a reader has seen exactly this.
@@ -363,7 +393,9 @@ impl Model {
         if ours != theirs {
             return Err(format!("sessions {theirs:?}, not {ours:?}"));
         }
-        let check = |(id, session): (&String, &Arc<Session>)| session.check(&seen.sessions[id]).map_err(|error| format!("{id}: {error}"));
+        let check = |(id, session): (&String, &Arc<Session>)| {
+            session.check(&seen.sessions[id]).map_err(|error| format!("{id}: {error}"))
+        };
         self.sessions.iter().try_for_each(check)
     }
 }
@@ -408,7 +440,9 @@ impl Session {
             }
             Op::Parts(_, seq, parts, _) => {
                 self.change(*seq, |message| {
-                    if let (Some(all), Value::Array(mut parts)) = (message["parts"].as_array_mut(), value(parts)) {
+                    if let (Some(all), Value::Array(mut parts)) =
+                        (message["parts"].as_array_mut(), value(parts))
+                    {
                         all.append(&mut parts);
                     }
                 })?;
@@ -457,7 +491,9 @@ impl Session {
         self.change(seq, |message| {
             let Some(parts) = message["parts"].as_array_mut() else { return };
             match parts.get_mut(part as usize) {
-                Some(part) => part["text"] = format!("{}{text}", part["text"].as_str().unwrap_or_default()).into(),
+                Some(part) => {
+                    part["text"] = format!("{}{text}", part["text"].as_str().unwrap_or_default()).into()
+                }
                 None => parts.push(serde_json::json!({"type": "text", "text": text})),
             }
         })?;
@@ -475,19 +511,26 @@ impl Session {
         if self.facts != seen.facts {
             return Err(format!("facts {:?}, not {:?}", seen.facts, self.facts));
         }
-        let readable: Vec<u64> = self.path.iter().copied().filter(|seq| !self.messages[*seq as usize - 1].lost).collect();
+        let readable: Vec<u64> =
+            self.path.iter().copied().filter(|seq| !self.messages[*seq as usize - 1].lost).collect();
         let theirs: Vec<u64> = seen.messages.iter().map(|message| message.seq).collect();
         if readable != theirs {
             return same("messages", &readable, &theirs);
         }
         for message in &seen.messages {
             let ours = &self.messages[message.seq as usize - 1];
-            let same_json = if ours.changed { value(&ours.json) == value(&message.json) } else { *ours.json == *message.json };
-            if !same_json || ours.parent != message.parent || !(ours.id.is_empty() || *ours.id == *message.id) {
+            let same_json = if ours.changed {
+                value(&ours.json) == value(&message.json)
+            } else {
+                *ours.json == *message.json
+            };
+            if !same_json || ours.parent != message.parent || !(ours.id.is_empty() || *ours.id == *message.id)
+            {
                 return Err(format!("message {message:?}, not {ours:?}"));
             }
         }
-        let lost: Vec<u64> = self.path.iter().copied().filter(|seq| self.messages[*seq as usize - 1].lost).collect();
+        let lost: Vec<u64> =
+            self.path.iter().copied().filter(|seq| self.messages[*seq as usize - 1].lost).collect();
         if lost != seen.unreadable {
             return same("unreadable", &lost, &seen.unreadable);
         }
@@ -596,7 +639,8 @@ pub fn see(store: &mut impl Sessions, page: u32) -> Result<Seen, String> {
                     return Err(format!("{} is listed out of place", session.id));
                 }
                 updated = session.facts.updated;
-                let (id, one) = see_session(store, &session, page, &mut seen.damage).map_err(|error| format!("{}: {error}", session.id))?;
+                let (id, one) = see_session(store, &session, page, &mut seen.damage)
+                    .map_err(|error| format!("{}: {error}", session.id))?;
                 if seen.sessions.insert(id, one).is_some() {
                     return Err(format!("{} is listed twice", session.id));
                 }
@@ -636,12 +680,19 @@ fn see_session(
     }
     let mut last = Vec::new();
     read_messages(&store.read(id, &Select::Last(2)).map_err(text)?.messages, &mut last)?;
-    let fits = last.iter().rev().zip(messages.iter().rev()).all(|(a, b): (&SeenMessage, &SeenMessage)| a.seq == b.seq && a.json == b.json);
+    let fits = last
+        .iter()
+        .rev()
+        .zip(messages.iter().rev())
+        .all(|(a, b): (&SeenMessage, &SeenMessage)| a.seq == b.seq && a.json == b.json);
     if !fits {
         return Err(format!("the last messages are {last:?}, read from the front {messages:?}"));
     }
     let branches = store.branches(id).map_err(text)?;
-    let branches = branches.iter().map(|branch| (branch.tip, branch.message_count, branch.shared, branch.current)).collect();
+    let branches = branches
+        .iter()
+        .map(|branch| (branch.tip, branch.message_count, branch.shared, branch.current))
+        .collect();
     let facts = Facts {
         title: session.facts.title.clone(),
         tags: session.facts.tags.clone(),
@@ -653,12 +704,18 @@ fn see_session(
 }
 
 fn read_messages(json: &str, out: &mut Vec<SeenMessage>) -> Result<(), String> {
-    let items: Vec<BTreeMap<&str, &RawValue>> = serde_json::from_str(json).map_err(|error| format!("a page is no JSON: {error}"))?;
+    let items: Vec<BTreeMap<&str, &RawValue>> =
+        serde_json::from_str(json).map_err(|error| format!("a page is no JSON: {error}"))?;
     for item in items {
         let number = |key: &str| item.get(key).and_then(|raw| raw.get().parse().ok()).unwrap_or(u64::MAX);
         let text = |key: &str| item.get(key).map_or("", |raw| raw.get());
         let id = text("id").trim_matches('"').into();
-        out.push(SeenMessage { seq: number("seq"), parent: number("parent"), id, json: text("message").into() });
+        out.push(SeenMessage {
+            seq: number("seq"),
+            parent: number("parent"),
+            id,
+            json: text("message").into(),
+        });
     }
     Ok(())
 }

@@ -225,7 +225,9 @@ impl Disk {
                     return Err(error(FsErrorKind::Exists, path));
                 }
                 match (self.flaw, until) {
-                    (Some(Flaw::CreateInPlace), Stage::Visible) => self.link(path, &data[..data.len() / 2], until),
+                    (Some(Flaw::CreateInPlace), Stage::Visible) => {
+                        self.link(path, &data[..data.len() / 2], until)
+                    }
                     _ if visible => self.link(path, data, until),
                     _ => {}
                 }
@@ -267,6 +269,17 @@ impl Disk {
         })
     }
 
+    /// Lets time pass.
+    pub fn advance(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
+    /// Removes all files whose paths begin so, as somebody from outside would.
+    pub fn remove_below(&mut self, prefix: &str) {
+        self.seen.retain(|path, _| !path.starts_with(prefix));
+        self.kept.retain(|path, _| !path.starts_with(prefix));
+    }
+
     /// Puts a complete and synced file at `path`.
     fn link(&mut self, path: &str, data: &str, until: Stage) {
         self.files.push(File::durable(data.as_bytes().to_vec()));
@@ -300,7 +313,8 @@ impl Disk {
         let mut entries: Vec<Arc<str>> =
             entries.into_iter().filter(|path| self.seen.get(path) != self.kept.get(path)).collect();
         entries.dedup();
-        let unsynced = |path: &&Arc<str>| path.as_ref() != focus && !self.files[self.seen[*path]].unsynced().is_empty();
+        let unsynced =
+            |path: &&Arc<str>| path.as_ref() != focus && !self.files[self.seen[*path]].unsynced().is_empty();
         let others: Vec<Arc<str>> = self.seen.keys().filter(unsynced).cloned().collect();
         for choice in 0..1_u32 << (entries.len() + others.len()) {
             let lost = |place: usize| choice >> place & 1 == 1;
@@ -365,7 +379,13 @@ impl Disk {
             File { durable: bytes.len(), bytes, pending: Vec::new() }
         });
         let names: Names = self.seen.keys().cloned().zip(0..).collect();
-        Self { files: files.collect(), kept: names.clone(), seen: names, now_ms: self.now_ms, flaw: self.flaw }
+        Self {
+            files: files.collect(),
+            kept: names.clone(),
+            seen: names,
+            now_ms: self.now_ms,
+            flaw: self.flaw,
+        }
     }
 }
 
@@ -603,7 +623,8 @@ impl SimHost {
         }
         let Some(fault) = self.fault else { return Ok(()) };
         let applies = call == fault.at
-            || call > fault.at && (fault.later == Later::AllFail || fault.later == Later::WritesFail && writes);
+            || call > fault.at
+                && (fault.later == Later::AllFail || fault.later == Later::WritesFail && writes);
         if !applies {
             return Ok(());
         }
@@ -730,7 +751,10 @@ impl Fs for SimHost {
         let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let names = disk.seen.iter().filter_map(|(path, file)| Some((path.strip_prefix(&prefix)?, *file)));
         let names = names.filter(|(name, _)| !name.contains('/') && *name > after);
-        let entry = |(name, file): (&str, usize)| DirEntry { name: name.to_owned(), size: disk.files[file].bytes.len() as u64 };
+        let entry = |(name, file): (&str, usize)| DirEntry {
+            name: name.to_owned(),
+            size: disk.files[file].bytes.len() as u64,
+        };
         Ok(names.take(limit as usize).map(entry).collect())
     }
 
@@ -784,7 +808,10 @@ fn check_path(path: &str) {
     assert!(names.len() <= 3, "more than 3 names: {path:?}");
     for name in names {
         assert!((1..=64).contains(&name.len()), "an empty or long name: {path:?}");
-        assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-')), "a letter: {path:?}");
+        assert!(
+            name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-')),
+            "a letter: {path:?}"
+        );
         assert!(!name.starts_with('.') && !name.ends_with('.'), "a dot: {path:?}");
     }
 }

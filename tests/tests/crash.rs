@@ -33,7 +33,12 @@ fn expecting(head: u64) -> WriteOptions {
 
 fn create(id: &str) -> Op {
     let metadata = Some(r#"{"a":{"b":1.50}}"#.to_owned());
-    Op::Create(NewSession { id: Some(id.to_owned()), title: Some("title".to_owned()), metadata, ..NewSession::default() })
+    Op::Create(NewSession {
+        id: Some(id.to_owned()),
+        title: Some("title".to_owned()),
+        metadata,
+        ..NewSession::default()
+    })
 }
 
 fn append(id: &str, text: &str, options: WriteOptions) -> Op {
@@ -54,7 +59,11 @@ fn parts(id: &str, seq: u64) -> Op {
 
 fn facts(id: &str, title: &str, options: WriteOptions) -> Op {
     let title = Some(Some(title.to_owned()));
-    Op::Facts(id.to_owned(), SessionPatch { title, tags: Some(vec!["x".into()]), ..SessionPatch::default() }, options)
+    Op::Facts(
+        id.to_owned(),
+        SessionPatch { title, tags: Some(vec!["x".into()]), ..SessionPatch::default() },
+        options,
+    )
 }
 
 fn revert(id: &str, to: u64, inclusive: bool) -> Op {
@@ -106,114 +115,266 @@ fn scripts() -> Vec<Script> {
     let a = "a";
     let mut scripts = vec![
         script("append synced", vec![append(a, "one", synced()), append(a, "two", synced())]),
-        script("append a batch", vec![Op::Append(a.into(), vec![message("1"), message("2"), message("3")], named("batch"))]),
-        script("append buffered", vec![append(a, "1", buffered()), append(a, "2", buffered()), append(a, "3", buffered())]),
-        script("append buffered, then synced", vec![append(a, "1", buffered()), append(a, "2", synced()), append(a, "3", buffered())]),
-        script("append buffered, then sync", vec![append(a, "1", buffered()), on(Op::Sync, a), append(a, "2", buffered())]),
-        script("append named", vec![append(a, "1", named("x")), append(a, "1", named("x")), append(a, "2", named("y"))]),
-        script("append where the head is expected", vec![append(a, "1", expecting(99)), append("new", "1", synced())]),
+        script(
+            "append a batch",
+            vec![Op::Append(a.into(), vec![message("1"), message("2"), message("3")], named("batch"))],
+        ),
+        script(
+            "append buffered",
+            vec![append(a, "1", buffered()), append(a, "2", buffered()), append(a, "3", buffered())],
+        ),
+        script(
+            "append buffered, then synced",
+            vec![append(a, "1", buffered()), append(a, "2", synced()), append(a, "3", buffered())],
+        ),
+        script(
+            "append buffered, then sync",
+            vec![append(a, "1", buffered()), on(Op::Sync, a), append(a, "2", buffered())],
+        ),
+        script(
+            "append named",
+            vec![append(a, "1", named("x")), append(a, "1", named("x")), append(a, "2", named("y"))],
+        ),
+        script(
+            "append where the head is expected",
+            vec![append(a, "1", expecting(99)), append("new", "1", synced())],
+        ),
         script("append characters of many bytes", vec![append(a, "é\u{20ac}\u{1F600}\u{2028}", named("x"))]),
         script("append more than a sector", vec![append(a, &"x".repeat(1500), named("x"))]),
         script("append more than is cut at every byte", vec![append(a, &"y".repeat(9000), synced())]),
-        script("append to two sessions, buffered", vec![append(a, "1", buffered()), append("b", "1", buffered()), append(a, "2", buffered())]),
-        script("stream a text", vec![
-            append(a, "", synced()), text(a, 7, 0, "Hel", buffered()), text(a, 7, 0, "lo", buffered()), text(a, 7, 0, "!", synced()),
-        ]),
-        script("stream texts of two parts", vec![text(a, 2, 0, "é", synced()), text(a, 2, 1, "new part", synced()), text(a, 2, 1, " and more", buffered())]),
+        script(
+            "append to two sessions, buffered",
+            vec![append(a, "1", buffered()), append("b", "1", buffered()), append(a, "2", buffered())],
+        ),
+        script(
+            "stream a text",
+            vec![
+                append(a, "", synced()),
+                text(a, 7, 0, "Hel", buffered()),
+                text(a, 7, 0, "lo", buffered()),
+                text(a, 7, 0, "!", synced()),
+            ],
+        ),
+        script(
+            "stream texts of two parts",
+            vec![
+                text(a, 2, 0, "é", synced()),
+                text(a, 2, 1, "new part", synced()),
+                text(a, 2, 1, " and more", buffered()),
+            ],
+        ),
         script("patch", vec![patch(a, 1, synced()), patch("b", 1, buffered()), patch(a, 4, named("p"))]),
         script("add parts", vec![parts(a, 1), parts("b", 2)]),
-        script("change facts", vec![facts(a, "one", synced()), facts(a, "two", buffered()), on(Op::Touch, a)]),
+        script(
+            "change facts",
+            vec![facts(a, "one", synced()), facts(a, "two", buffered()), on(Op::Touch, a)],
+        ),
         script("create", vec![create("new"), append("new", "1", synced())]),
-        script("create, all buffered behind it", vec![create("new"), append("new", "1", buffered()), text("new", 1, 0, "2", buffered())]),
-        script("fork at the head", vec![fork(a, "c", None), append("c", "1", synced()), append(a, "2", synced())]),
+        script(
+            "create, all buffered behind it",
+            vec![create("new"), append("new", "1", buffered()), text("new", 1, 0, "2", buffered())],
+        ),
+        script(
+            "fork at the head",
+            vec![fork(a, "c", None), append("c", "1", synced()), append(a, "2", synced())],
+        ),
         script("fork in the middle", vec![fork(a, "c", Some(2)), append("c", "1", synced())]),
-        script("fork a fork", vec![fork("b", "c", None), fork("c", "d", Some(1)), append("d", "1", synced())]),
-        script("fork a hidden branch", vec![revert(a, 2, false), append(a, "1", synced()), fork(a, "c", Some(3))]),
-        script("fork what is buffered", vec![append(a, "1", buffered()), fork(a, "c", None), append(a, "2", buffered())]),
-        script("change a fork and fork it", vec![patch("b", 1, synced()), fork("b", "c", None), text("c", 1, 0, "c", synced())]),
+        script(
+            "fork a fork",
+            vec![fork("b", "c", None), fork("c", "d", Some(1)), append("d", "1", synced())],
+        ),
+        script(
+            "fork a hidden branch",
+            vec![revert(a, 2, false), append(a, "1", synced()), fork(a, "c", Some(3))],
+        ),
+        script(
+            "fork what is buffered",
+            vec![append(a, "1", buffered()), fork(a, "c", None), append(a, "2", buffered())],
+        ),
+        script(
+            "change a fork and fork it",
+            vec![patch("b", 1, synced()), fork("b", "c", None), text("c", 1, 0, "c", synced())],
+        ),
         script("revert", vec![revert(a, 2, false), append(a, "1", synced())]),
         script("revert inclusive and back", vec![revert(a, 2, true), unrevert(a), append(a, "1", synced())]),
         script("revert to nothing", vec![revert(a, 1, true), append(a, "1", synced())]),
         script("revert twice and back", vec![revert(a, 3, false), revert(a, 1, false), unrevert(a)]),
-        script("revert a fork into its parent's messages", vec![revert("b", 1, false), append("b", "1", synced()), unrevert(a)]),
+        script(
+            "revert a fork into its parent's messages",
+            vec![revert("b", 1, false), append("b", "1", synced()), unrevert(a)],
+        ),
         script("switch", vec![revert(a, 2, false), append(a, "1", synced()), switch(a, 4), switch(a, 1)]),
         script("trash", vec![on(Op::Trash, a), on(Op::Trash, a), append(a, "1", synced())]),
         script("trash and restore", vec![on(Op::Trash, a), on(Op::Restore, a), append(a, "1", synced())]),
-        script("trash and purge a parent", vec![on(Op::Trash, a), on(Op::Purge, a), append("b", "1", synced())]),
-        script("trash and purge a fork", vec![on(Op::Trash, "b"), on(Op::Purge, "b"), append(a, "1", synced())]),
-        script("purge parent and fork", vec![on(Op::Trash, a), on(Op::Purge, a), on(Op::Trash, "b"), on(Op::Purge, "b")]),
-        script("purge and create anew", vec![create("new"), on(Op::Trash, "new"), on(Op::Purge, "new"), create("new")]),
-        script("compact a parent", vec![on(Op::Compact, a), append(a, "1", synced()), append("b", "1", synced())]),
-        script("compact a fork", vec![patch("b", 1, synced()), on(Op::Compact, "b"), append("b", "1", synced())]),
-        script("compact twice", vec![create("new"), append("new", "1", named("x")), on(Op::Compact, "new"), on(Op::Compact, "new"), append("new", "1", named("x"))]),
-        script("compact what is buffered", vec![append(a, "1", buffered()), on(Op::Compact, a), append(a, "2", buffered())]),
-        script("compact with a hidden branch", vec![revert(a, 2, false), append(a, "1", synced()), revert(a, 1, false), on(Op::Compact, a), unrevert(a)]),
+        script(
+            "trash and purge a parent",
+            vec![on(Op::Trash, a), on(Op::Purge, a), append("b", "1", synced())],
+        ),
+        script(
+            "trash and purge a fork",
+            vec![on(Op::Trash, "b"), on(Op::Purge, "b"), append(a, "1", synced())],
+        ),
+        script(
+            "purge parent and fork",
+            vec![on(Op::Trash, a), on(Op::Purge, a), on(Op::Trash, "b"), on(Op::Purge, "b")],
+        ),
+        script(
+            "purge and create anew",
+            vec![create("new"), on(Op::Trash, "new"), on(Op::Purge, "new"), create("new")],
+        ),
+        script(
+            "compact a parent",
+            vec![on(Op::Compact, a), append(a, "1", synced()), append("b", "1", synced())],
+        ),
+        script(
+            "compact a fork",
+            vec![patch("b", 1, synced()), on(Op::Compact, "b"), append("b", "1", synced())],
+        ),
+        script(
+            "compact twice",
+            vec![
+                create("new"),
+                append("new", "1", named("x")),
+                on(Op::Compact, "new"),
+                on(Op::Compact, "new"),
+                append("new", "1", named("x")),
+            ],
+        ),
+        script(
+            "compact what is buffered",
+            vec![append(a, "1", buffered()), on(Op::Compact, a), append(a, "2", buffered())],
+        ),
+        script(
+            "compact with a hidden branch",
+            vec![
+                revert(a, 2, false),
+                append(a, "1", synced()),
+                revert(a, 1, false),
+                on(Op::Compact, a),
+                unrevert(a),
+            ],
+        ),
         script("compact in the trash", vec![on(Op::Trash, a), on(Op::Compact, a), on(Op::Restore, a)]),
         script("detach", vec![on(Op::Detach, "b"), append("b", "1", synced()), append(a, "1", synced())]),
-        script("detach and purge the parent", vec![on(Op::Detach, "b"), on(Op::Trash, a), on(Op::Purge, a), append("b", "1", synced())]),
-        script("purge the parent and detach", vec![on(Op::Trash, a), on(Op::Purge, a), on(Op::Detach, "b"), append("b", "1", synced())]),
+        script(
+            "detach and purge the parent",
+            vec![on(Op::Detach, "b"), on(Op::Trash, a), on(Op::Purge, a), append("b", "1", synced())],
+        ),
+        script(
+            "purge the parent and detach",
+            vec![on(Op::Trash, a), on(Op::Purge, a), on(Op::Detach, "b"), append("b", "1", synced())],
+        ),
     ];
     let then = |process, op| Act::Do(process, op);
     scripts.push(Script {
         name: "close and open again",
-        acts: vec![then(1, append(a, "1", buffered())), Act::Close(1), then(1, append(a, "2", synced())), Act::Close(1)],
+        acts: vec![
+            then(1, append(a, "1", buffered())),
+            Act::Close(1),
+            then(1, append(a, "2", synced())),
+            Act::Close(1),
+        ],
     });
     scripts.push(Script {
         name: "another process closes later",
-        acts: vec![then(1, append(a, "1", synced())), then(2, append(a, "2", buffered())), Act::Close(1), Act::Close(2)],
+        acts: vec![
+            then(1, append(a, "1", synced())),
+            then(2, append(a, "2", buffered())),
+            Act::Close(1),
+            Act::Close(2),
+        ],
     });
     scripts.push(Script {
         name: "two processes in turn",
         acts: vec![
-            then(1, append(a, "1", synced())), then(2, append(a, "2", buffered())), then(1, on(Op::Compact, a)),
-            then(2, append(a, "3", named("x"))), then(1, append(a, "3", named("x"))), then(2, text(a, 1, 0, "t", synced())),
+            then(1, append(a, "1", synced())),
+            then(2, append(a, "2", buffered())),
+            then(1, on(Op::Compact, a)),
+            then(2, append(a, "3", named("x"))),
+            then(1, append(a, "3", named("x"))),
+            then(2, text(a, 1, 0, "t", synced())),
         ],
     });
     let named_append = |text| append(a, text, named(text));
     scripts.extend(races("race: append, append", vec![], named_append("1"), append(a, "2", synced())));
     scripts.extend(races("race: the same named append", vec![], named_append("1"), named_append("1")));
     scripts.extend(races("race: append, revert", vec![], append(a, "1", synced()), revert(a, 2, false)));
-    scripts.extend(races("race: append, append where the head is expected", vec![], append(a, "1", synced()), append(a, "2", expecting(6))));
+    scripts.extend(races(
+        "race: append, append where the head is expected",
+        vec![],
+        append(a, "1", synced()),
+        append(a, "2", expecting(6)),
+    ));
     scripts.extend(races("race: append, compact", vec![], append(a, "1", synced()), on(Op::Compact, a)));
     scripts.extend(races("race: compact, compact", vec![], on(Op::Compact, a), on(Op::Compact, a)));
-    scripts.extend(races("race: text, text", vec![], text(a, 1, 0, "1", synced()), text(a, 1, 0, "2", synced())));
+    scripts.extend(races(
+        "race: text, text",
+        vec![],
+        text(a, 1, 0, "1", synced()),
+        text(a, 1, 0, "2", synced()),
+    ));
     scripts.extend(races("race: text, compact", vec![], text(a, 1, 0, "1", synced()), on(Op::Compact, a)));
     scripts.extend(races("race: fork, append", vec![], fork(a, "c", None), append(a, "1", synced())));
     scripts.extend(races("race: fork, compact", vec![], fork(a, "c", None), on(Op::Compact, a)));
     scripts.extend(races("race: fork, purge", vec![on(Op::Trash, a)], fork(a, "c", None), on(Op::Purge, a)));
     scripts.extend(races("race: append, trash", vec![], append(a, "1", synced()), on(Op::Trash, a)));
-    scripts.extend(races("race: restore, purge", vec![on(Op::Trash, a)], on(Op::Restore, a), on(Op::Purge, a)));
+    scripts.extend(races(
+        "race: restore, purge",
+        vec![on(Op::Trash, a)],
+        on(Op::Restore, a),
+        on(Op::Purge, a),
+    ));
     scripts.extend(races("race: detach, append", vec![], on(Op::Detach, "b"), append("b", "1", synced())));
-    scripts.extend(races("race: detach, purge the parent", vec![on(Op::Trash, a)], on(Op::Detach, "b"), on(Op::Purge, a)));
+    scripts.extend(races(
+        "race: detach, purge the parent",
+        vec![on(Op::Trash, a)],
+        on(Op::Detach, "b"),
+        on(Op::Purge, a),
+    ));
     scripts.extend(races("race: create, create", vec![], create("new"), create("new")));
     scripts
 }
 
 /// What every store but an empty one begins with: `a` with six messages, of which the fork `b` has four.
 fn history() -> Vec<Act> {
-    let mut acts = alone(50, vec![
-        create("a"), append("a", "1", synced()), append("a", "2", synced()), append("a", "3", synced()), append("a", "4", synced()),
-        fork("a", "b", None), append("b", "5", synced()), append("a", "5", buffered()), append("a", "6", synced()),
-    ]);
+    let mut acts = alone(
+        50,
+        vec![
+            create("a"),
+            append("a", "1", synced()),
+            append("a", "2", synced()),
+            append("a", "3", synced()),
+            append("a", "4", synced()),
+            fork("a", "b", None),
+            append("b", "5", synced()),
+            append("a", "5", buffered()),
+            append("a", "6", synced()),
+        ],
+    );
     acts.push(Act::Close(50));
     acts
 }
 
 /// The path of a session's log.
 fn log_of(disk: &Disk, id: &str) -> String {
-    let is_its = |path: &&str| disk.bytes(path).is_some_and(|bytes| String::from_utf8_lossy(bytes).contains(&format!("\"session\":\"{id}\"")));
+    let is_its = |path: &&str| {
+        disk.bytes(path)
+            .is_some_and(|bytes| String::from_utf8_lossy(bytes).contains(&format!("\"session\":\"{id}\"")))
+    };
     disk.paths().filter(|path| path.starts_with("sessions/")).find(is_its).unwrap_or_default().to_owned()
 }
 
-/// A store whose log of `a` ends in `tail`.
+/// A store whose writer died and left `tail` at the end of the log of `a`.
 fn with_tail(name: &'static str, tail: impl Fn(&[u8]) -> Vec<u8>) -> Base {
-    let mut base = prepare(name, history()).unwrap();
+    let mut acts = history();
+    acts.pop();
+    let mut base = prepare(name, acts).unwrap();
     let path = log_of(&base.disk, "a");
     let bytes = base.disk.bytes(&path).unwrap().to_vec();
     let last = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let tail = tail(&bytes[last..]);
     base.disk.put(&path, [bytes, tail].concat());
-    base
+    Base { damaged: true, ..base }
 }
 
 fn bases() -> Vec<Base> {
@@ -226,7 +387,7 @@ fn bases() -> Vec<Base> {
 
 /// A store that does not exist yet: opening it and its first sessions are part of the script.
 fn from_nothing(script: &Script) -> (Base, Script) {
-    let base = Base { name: "from nothing", disk: Disk::default(), model: Model::default() };
+    let base = Base { name: "from nothing", disk: Disk::default(), model: Model::default(), damaged: false };
     let beginning = history().into_iter().filter_map(|act| match act {
         Act::Do(_, op) => Some(Act::Do(1, op)),
         _ => None,
@@ -242,7 +403,8 @@ fn chosen(scripts: Vec<Script>) -> Vec<Script> {
 fn report(stats: &Stats) -> u64 {
     let models: BTreeSet<&str> = stats.keys().map(|(_, model)| *model).collect();
     for path in stats.keys().map(|(path, _)| *path).collect::<BTreeSet<&str>>() {
-        let counts = models.iter().filter_map(|model| Some(format!("{model}: {}", stats.get(&(path, *model))?)));
+        let counts =
+            models.iter().filter_map(|model| Some(format!("{model}: {}", stats.get(&(path, *model))?)));
         println!("{path:>14}  {}", counts.collect::<Vec<_>>().join(", "));
     }
     stats.values().sum()
@@ -258,9 +420,12 @@ fn what_was_acknowledged_survives_every_crash() {
     let mut failures: Vec<String> = Vec::new();
     let mut stats = Stats::new();
     for (base, script) in &work {
-        let result = std::panic::catch_unwind(|| explore(script, base, None)).unwrap_or_else(|_| Err(format!("PANIC {}", script.name)));
+        let result = std::panic::catch_unwind(|| explore(script, base, None))
+            .unwrap_or_else(|_| Err(format!("PANIC {}", script.name)));
         match result {
-            Ok(counted) => counted.into_iter().for_each(|(key, count)| *stats.entry(key).or_default() += count),
+            Ok(counted) => {
+                counted.into_iter().for_each(|(key, count)| *stats.entry(key).or_default() += count)
+            }
             Err(failure) => failures.push(failure),
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! A failure names its seed; `SESSILE_SEED=<seed> cargo test --test model` replays that one alone.
 
-use sessile_core::{Durability, ErrorKind, NewSession, OpenOptions, SessionPatch, Sessions, Store, WriteOptions};
+use sessile_core::{
+    Durability, ErrorKind, NewSession, OpenOptions, SessionPatch, Sessions, Store, WriteOptions,
+};
 use sessile_tests::model::{Answer, Model, Op, compare, run};
 use sessile_tests::sim::{Disk, Random, SimDisk, SimHost};
 
@@ -73,10 +75,32 @@ impl Generator {
             8..=10 => {
                 let text = self.pick(&["a", "é\u{1F600}", "\"\\\n", "longer text than the others"]);
                 let options = WriteOptions { op: None, expect_head: None, ..options };
-                Op::Text(id, if self.random.below(2) == 0 { head.max(1) } else { seq }, 0, text.to_owned(), None, options)
+                Op::Text(
+                    id,
+                    if self.random.below(2) == 0 { head.max(1) } else { seq },
+                    0,
+                    text.to_owned(),
+                    None,
+                    options,
+                )
             }
-            11 => Op::Patch(id, seq, self.pick(&[r#"{"status":"completed"}"#, r#"{"usage":{"in":7,"x":null}}"#, r#"{"status":null,"n":1e2}"#]).to_owned(), options),
-            12 => Op::Parts(id, seq, r#"[{"type":"text","text":"more"},{"type":"opaque","data":null}]"#.to_owned(), options),
+            11 => Op::Patch(
+                id,
+                seq,
+                self.pick(&[
+                    r#"{"status":"completed"}"#,
+                    r#"{"usage":{"in":7,"x":null}}"#,
+                    r#"{"status":null,"n":1e2}"#,
+                ])
+                .to_owned(),
+                options,
+            ),
+            12 => Op::Parts(
+                id,
+                seq,
+                r#"[{"type":"text","text":"more"},{"type":"opaque","data":null}]"#.to_owned(),
+                options,
+            ),
             13 | 14 => Op::Revert(id, seq, self.random.below(2) == 0, options),
             15 => Op::Unrevert(id, options),
             16 => Op::Switch(id, seq, options),
@@ -91,7 +115,8 @@ impl Generator {
             19 => {
                 let title = self.pick(&[Some(None), Some(Some("new title".to_owned()))]);
                 let tags = self.pick(&[None, Some(vec!["x".to_owned()])]);
-                let metadata = self.pick(&[None, Some(None), Some(Some(r#"{"a":{"b":null},"d":2}"#.to_owned()))]);
+                let metadata =
+                    self.pick(&[None, Some(None), Some(Some(r#"{"a":{"b":null},"d":2}"#.to_owned()))]);
                 Op::Facts(id, SessionPatch { title, tags, metadata, ..SessionPatch::default() }, options)
             }
             20 => Op::Touch(id),
@@ -117,7 +142,9 @@ fn history(seed: u64, steps: usize, sessions_max: usize) {
     let mut random = Random::new(seed ^ 0xaaaa);
     let processes = 1 + random.below(3);
     let mut next_process = processes;
-    let open = |process: u64| Store::open(SimHost::new(&disk, seed * 1000 + process), OpenOptions::default()).unwrap();
+    let open = |process: u64| {
+        Store::open(SimHost::new(&disk, seed * 1000 + process), OpenOptions::default()).unwrap()
+    };
     let mut stores: Vec<Store<SimHost>> = (0..processes).map(open).collect();
     let mut generator = Generator { random: Random::new(seed), made: 0, named: Vec::new() };
     let mut model = Model::default();
@@ -163,7 +190,8 @@ fn history(seed: u64, steps: usize, sessions_max: usize) {
     for store in &mut stores {
         store.close().unwrap();
     }
-    compare(&mut open(999), &model).unwrap_or_else(|difference| panic!("seed {seed}, at the end: {difference}"));
+    compare(&mut open(999), &model)
+        .unwrap_or_else(|difference| panic!("seed {seed}, at the end: {difference}"));
 }
 
 fn seeds(count: u64) -> Vec<u64> {

@@ -1,7 +1,8 @@
 //! Faults that the simulations have found in the core, each in its shortest form.
 
 use sessile_core::{
-    Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select, Sessions, Store, WriteOptions,
+    Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select, Sessions,
+    Store, WriteOptions,
 };
 use sessile_tests::sim::{Disk, SimDisk, SimHost};
 
@@ -85,7 +86,10 @@ fn a_fork_of_a_fork_has_its_changes_of_inherited_messages() {
     fork(&mut store, "a", "b");
     store.update_message("b", &1.into(), &add_text(" there"), &WriteOptions::default()).unwrap();
     fork(&mut store, "b", "c");
-    assert_eq!(read(&mut store, "c").messages.contains("hello there"), read(&mut store, "b").messages.contains("hello there"));
+    assert_eq!(
+        read(&mut store, "c").messages.contains("hello there"),
+        read(&mut store, "b").messages.contains("hello there")
+    );
 }
 
 #[test]
@@ -131,4 +135,44 @@ fn a_list_after_power_loss_tells_what_the_logs_hold() {
         let listed = store.list(&ListQuery::default()).unwrap().sessions;
         assert_eq!(listed, [store.get("a").unwrap()]);
     });
+}
+
+/// A contract that is kept to the letter: a text ends at a character's end, so the rest of one that was cut is never
+/// returned as text.
+#[test]
+fn a_character_that_was_cut_off_at_the_end_of_a_log_hides_nothing() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    let mut torn = disk.disk();
+    let path = torn.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned();
+    torn.put(
+        &path,
+        [torn.bytes(&path).unwrap(), "{\"t\": \"+\",\"m\":1,\"x\":\"é".as_bytes().split_last().unwrap().1]
+            .concat(),
+    );
+    let mut store = open(&SimDisk::new(torn), 2);
+    assert!(read(&mut store, "a").messages.contains("hello"));
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_no_branches() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    for _ in 0..4 {
+        append(&mut store, "a", &WriteOptions::default());
+    }
+    let mut damaged = disk.disk();
+    let path = damaged.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned();
+    let mut lines: Vec<Vec<u8>> =
+        damaged.bytes(&path).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    for line in &mut lines[2..4] {
+        line.fill(0);
+    }
+    damaged.put(&path, lines.concat());
+    let mut store = open(&SimDisk::new(damaged), 2);
+    assert_eq!(read(&mut store, "a").unreadable, [2, 3]);
+    assert_eq!(store.branches("a").unwrap().len(), 1);
 }

@@ -19,7 +19,11 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     let module = root.join("target").join(TARGET).join(PROFILE).join("sessile_component.wasm");
     let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let mut encoder = ComponentEncoder::default();
-    let component = encoder.validate(true).module(&module).and_then(ComponentEncoder::encode).context("the module is no component")?;
+    let component = encoder
+        .validate(true)
+        .module(&module)
+        .and_then(ComponentEncoder::encode)
+        .context("the module is no component")?;
     let place = root.join("host/component/sessile.wasm");
     // An unchanged file keeps its time, so that nothing is built again.
     if fs::read(&place).ok().as_deref() != Some(&component) {
@@ -47,7 +51,9 @@ fn add_target() -> Result<()> {
         return Ok(());
     }
     let Ok(status) = Command::new("rustup").args(["target", "add", TARGET]).status() else {
-        bail!("the Rust target {TARGET} is missing and rustup is not installed; install rustup or add the target");
+        bail!(
+            "the Rust target {TARGET} is missing and rustup is not installed; install rustup or add the target"
+        );
     };
     if !status.success() {
         bail!("the Rust target {TARGET} is missing; `rustup target add {TARGET}` must succeed once");

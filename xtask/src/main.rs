@@ -48,7 +48,13 @@ fn run(args: &[String]) -> Result<()> {
         ["lint"] => lint(),
         ["bless"] => {
             build()?;
-            execute(Command::new(cargo_program()).current_dir(root()).arg("test").arg("--quiet").env("SESSILE_BLESS", "1"))
+            execute(
+                Command::new(cargo_program())
+                    .current_dir(root())
+                    .arg("test")
+                    .arg("--quiet")
+                    .env("SESSILE_BLESS", "1"),
+            )
         }
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
@@ -82,7 +88,8 @@ fn cargo_program() -> String {
 
 /// Runs a command and fails where it fails.
 fn execute(command: &mut Command) -> Result<()> {
-    let name = Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name =
+        Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("`{name}` cannot be run; is it installed?"))?;
     if !status.success() {
         bail!("`{name}` failed ({status})");

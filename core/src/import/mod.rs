@@ -741,13 +741,18 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_are_no_nesting() {
-        assert_eq!(read(format!("{{\"m\":\"{}\"}}", "[".repeat(500)).as_bytes()).0.len(), 1);
+        for before in ["", "\\\"", "\\\\", "\\\\\\\""] {
+            assert_eq!(read(format!("{{\"m\":\"{before}{}\"}}", "[".repeat(500)).as_bytes()).0.len(), 1);
+        }
+        let after_backslash = format!("{{\"m\":[\"\\\\\",{}{}]}}", "[".repeat(500), "]".repeat(500));
+        assert_eq!(read(after_backslash.as_bytes()).0.len(), 0);
     }
 
     #[test]
     fn what_strict_readers_refuse_is_mended_and_kept() {
         for (text, mended) in [
             (r#"{"m":"\ud83d"}"#, r#"{"m":"\ufffd"}"#),
+            (r#"{"m":"\\ud83d \ud83d"}"#, r#"{"m":"\\ud83d \ufffd"}"#),
             (
                 r#"{"m":"a\\\ud83d\ude00\uDE00b\ud800\u0041\ud800"}"#,
                 r#"{"m":"a\\\ud83d\ude00\ufffdb\ufffd\u0041\ufffd"}"#,

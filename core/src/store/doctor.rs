@@ -77,7 +77,13 @@ impl<H: Host> Store<H> {
             let is_highest = highest.get(name) == Some(&generation);
             if let Err(error) = store.examine_log(name, path, is_highest, &mut report, &mut purged) {
                 let what = error.message;
-                report.findings.push(Finding { kind: "unreadable", session: String::new(), file: path.to_owned(), ranges: Vec::new(), what });
+                report.findings.push(Finding {
+                    kind: "unreadable",
+                    session: String::new(),
+                    file: path.to_owned(),
+                    ranges: Vec::new(),
+                    what,
+                });
             }
             Ok(())
         })?;
@@ -101,33 +107,63 @@ impl<H: Host> Store<H> {
         serde_json::to_string(&report).map_err(|error| crate::Error::internal(error.to_string()))
     }
 
-    fn examine_log(&mut self, name: &Name, path: &str, is_highest: bool, report: &mut Report, purged: &mut BTreeSet<String>) -> Result<()> {
+    fn examine_log(
+        &mut self,
+        name: &Name,
+        path: &str,
+        is_highest: bool,
+        report: &mut Report,
+        purged: &mut BTreeSet<String>,
+    ) -> Result<()> {
         let quick = Log::load(&mut self.host, path, None)?;
         let mut log = Log::load(&mut self.host, path, None)?;
         log.index_whole(&mut self.host)?;
         let state = log.state().clone();
         let mut find = |kind, ranges: Vec<(u64, u64)>, what: String| {
-            report.findings.push(Finding { kind, session: state.session.clone(), file: path.to_owned(), ranges, what });
+            report.findings.push(Finding {
+                kind,
+                session: state.session.clone(),
+                file: path.to_owned(),
+                ranges,
+                what,
+            });
         };
         if !log.damage().is_empty() {
-            let ranges: Vec<(u64, u64)> = log.damage().iter().map(|damage| (damage.from, damage.to)).collect();
+            let ranges: Vec<(u64, u64)> =
+                log.damage().iter().map(|damage| (damage.from, damage.to)).collect();
             let bytes: u64 = ranges.iter().map(|(from, to)| to - from).sum();
-            find("damage", ranges, format!("{bytes} bytes hold no record; everything around them is readable"));
+            find(
+                "damage",
+                ranges,
+                format!("{bytes} bytes hold no record; everything around them is readable"),
+            );
         }
         if log.size() > log.end() {
-            find("unfinished-record", vec![(log.end(), log.size())], "a write that was not finished and never acknowledged".into());
+            find(
+                "unfinished-record",
+                vec![(log.end(), log.size())],
+                "a write that was not finished and never acknowledged".into(),
+            );
         }
         if !state.begun() {
             find("no-beginning", Vec::new(), "no readable first record says whose log this is".into());
             return Ok(());
         }
         if Name::of(&state.session).ok().as_ref() != Some(name) {
-            find("wrong-name", Vec::new(), "the file is not named for its session; give it back its name".into());
+            find(
+                "wrong-name",
+                Vec::new(),
+                "the file is not named for its session; give it back its name".into(),
+            );
         }
         // The same state from the end and from the beginning: checkpoints tell the truth.
         let comparable = |log: &Log| crate::fold::State { records: 0, ..log.state().clone() };
         if comparable(&quick) != comparable(&log) {
-            find("checkpoint", Vec::new(), "the fold from the last checkpoint differs from the whole fold".into());
+            find(
+                "checkpoint",
+                Vec::new(),
+                "the fold from the last checkpoint differs from the whole fold".into(),
+            );
         }
         report.unknown_records += state.unknown;
         report.log_bytes += log.size();
@@ -137,7 +173,9 @@ impl<H: Host> Store<H> {
                 purged.insert(state.session.clone());
                 return Ok(());
             }
-            Some(End::Sealed(_)) if is_highest => find("unfinished-rewrite", Vec::new(), "the next write finishes the rewrite".into()),
+            Some(End::Sealed(_)) if is_highest => {
+                find("unfinished-rewrite", Vec::new(), "the next write finishes the rewrite".into())
+            }
             Some(End::Sealed(_)) => {
                 find("leftover", Vec::new(), "rewritten; kept while a fork needs it".into());
                 return Ok(());
@@ -153,7 +191,10 @@ impl<H: Host> Store<H> {
                 kind: "unreadable-messages",
                 session: state.session,
                 file: path.to_owned(),
-                what: format!("{} messages cannot be read", unreadable.iter().map(|(from, to)| to - from + 1).sum::<u64>()),
+                what: format!(
+                    "{} messages cannot be read",
+                    unreadable.iter().map(|(from, to)| to - from + 1).sum::<u64>()
+                ),
                 ranges: unreadable,
             });
         }
@@ -168,7 +209,11 @@ impl<H: Host> Store<H> {
         let mut from = 1;
         while from <= count {
             let to = count.min(from + 999);
-            let read: BTreeSet<u64> = self.stored(&mut cached, &[(from, to)], usize::MAX)?.iter().map(|stored| stored.seq).collect();
+            let read: BTreeSet<u64> = self
+                .stored(&mut cached, &[(from, to)], usize::MAX)?
+                .iter()
+                .map(|stored| stored.seq)
+                .collect();
             for seq in (from..=to).filter(|seq| !read.contains(seq)) {
                 match ranges.last_mut() {
                     Some(last) if last.1 + 1 == seq => last.1 = seq,
@@ -186,8 +231,10 @@ impl<H: Host> Store<H> {
             report.state = "missing";
             return Ok(report);
         }
-        let known = self.catalogue.older(&mut self.host, None, None, PAGE_SESSIONS_MAX as usize * 1000, &|_| true)?;
-        let mut listed: BTreeMap<String, EntryRecord> = known.into_iter().map(|entry| (entry.session.clone(), entry)).collect();
+        let known =
+            self.catalogue.older(&mut self.host, None, None, PAGE_SESSIONS_MAX as usize * 1000, &|_| true)?;
+        let mut listed: BTreeMap<String, EntryRecord> =
+            known.into_iter().map(|entry| (entry.session.clone(), entry)).collect();
         for (id, known) in self.catalogue.recent() {
             if let Some(entry) = settled(&mut self.host, id, known)? {
                 listed.insert(id.clone(), entry);

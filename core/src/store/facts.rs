@@ -19,10 +19,17 @@ impl<H: Host> Store<H> {
     }
 
     /// Creates the first generation of a session.
-    pub(super) fn begin(&mut self, id: Option<String>, facts: Facts, beginning: Beginning) -> Result<Session> {
+    pub(super) fn begin(
+        &mut self,
+        id: Option<String>,
+        facts: Facts,
+        beginning: Beginning,
+    ) -> Result<Session> {
         let now = self.host.now_ms();
         let record_id = ulid_text(ulid(now, self.host.random()));
-        let taken = |id: &str| Error::conflict(format!("there is a session {id} already; choose another id or use that one"));
+        let taken = |id: &str| {
+            Error::conflict(format!("there is a session {id} already; choose another id or use that one"))
+        };
         let given = id.is_some();
         let id = id.unwrap_or_else(|| record_id.clone());
         let name = Name::of(&id)?;
@@ -51,7 +58,12 @@ impl<H: Host> Store<H> {
         })
     }
 
-    pub(super) fn update_facts(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
+    pub(super) fn update_facts(
+        &mut self,
+        id: &str,
+        patch: &SessionPatch,
+        options: &WriteOptions,
+    ) -> Result<Session> {
         self.write(id, options, Look::Fresh, &mut |_, cached, stamp| {
             let set = patch.to_json(&cached.log.state().facts)?;
             Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
@@ -70,13 +82,18 @@ impl<H: Host> Store<H> {
     }
 
     pub(super) fn set_trashed(&mut self, id: &str, trashed: bool) -> Result<Session> {
-        let is_trashed = self.with(id, Look::Fresh, |_, cached| Ok(cached.log.state().facts.trashed.is_some()))?;
+        let is_trashed =
+            self.with(id, Look::Fresh, |_, cached| Ok(cached.log.state().facts.trashed.is_some()))?;
         if is_trashed == trashed {
             // Whoever made it so may not have waited for the disk.
             self.sync(id)?;
         } else {
             self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, _, stamp| {
-                let set = if trashed { format!("{{\"trashed\":{}}}", stamp.at) } else { "{\"trashed\":null}".to_owned() };
+                let set = if trashed {
+                    format!("{{\"trashed\":{}}}", stamp.at)
+                } else {
+                    "{\"trashed\":null}".to_owned()
+                };
                 Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
             })?;
         }
@@ -84,7 +101,9 @@ impl<H: Host> Store<H> {
     }
 
     pub(super) fn purge_session(&mut self, id: &str) -> Result<()> {
-        self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| Ok(Plan::of(&Record::Purge(PurgeRecord { stamp }))))?;
+        self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| {
+            Ok(Plan::of(&Record::Purge(PurgeRecord { stamp })))
+        })?;
         let name = Name::of(id)?;
         let purged = self.cache.remove(&name);
         let beginning = purged.map(|mut cached| self.beginning(&mut cached)).transpose()?.unwrap_or_default();
@@ -97,7 +116,8 @@ impl<H: Host> Store<H> {
 
     /// Removes purged sessions that a session has begun with and that no other fork needs.
     pub(super) fn collect_sources(&mut self, beginning: &Beginning) -> Result<()> {
-        let sources: BTreeSet<&String> = beginning.from.iter().chain(&beginning.over).map(|segment| &segment.s).collect();
+        let sources: BTreeSet<&String> =
+            beginning.from.iter().chain(&beginning.over).map(|segment| &segment.s).collect();
         sources.into_iter().try_for_each(|source| self.collect_purged(source))
     }
 
@@ -143,7 +163,9 @@ impl<H: Host> Store<H> {
                 return Ok(());
             }
             needed = match store.read_beginning(path)? {
-                Some(Beginning { from, over }) => from.iter().chain(&over).any(|segment| segment.s == id && segment.g == generation),
+                Some(Beginning { from, over }) => {
+                    from.iter().chain(&over).any(|segment| segment.s == id && segment.g == generation)
+                }
                 None => true,
             };
             Ok(())
@@ -167,7 +189,9 @@ impl<H: Host> Store<H> {
             }
             let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
             return Ok(match Record::parse(line) {
-                Some((Record::Session(session), _)) => Some(Beginning { from: session.from.clone(), over: session.over.clone() }),
+                Some((Record::Session(session), _)) => {
+                    Some(Beginning { from: session.from.clone(), over: session.over.clone() })
+                }
                 _ => None,
             });
         }
@@ -175,7 +199,10 @@ impl<H: Host> Store<H> {
     }
 
     /// Calls `each` with every log of the store, in the order of names.
-    pub(crate) fn each_log(&mut self, each: &mut dyn FnMut(&mut Self, &Name, u32, &str) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_log(
+        &mut self,
+        each: &mut dyn FnMut(&mut Self, &Name, u32, &str) -> Result<()>,
+    ) -> Result<()> {
         for directory in crate::id::session_directories() {
             let mut after = String::new();
             loop {

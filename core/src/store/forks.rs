@@ -16,8 +16,10 @@ impl<H: Host> Store<H> {
         self.writable()?;
         for _ in 0..ATTEMPTS {
             self.finish(id)?;
-            let (facts, beginning) = self.with(id, Look::Fresh, |store, cached| store.plan_fork(cached, id, options))?;
-            let child = options.id.clone().unwrap_or_else(|| ulid_text(ulid(facts.created, self.host.random())));
+            let (facts, beginning) =
+                self.with(id, Look::Fresh, |store, cached| store.plan_fork(cached, id, options))?;
+            let child =
+                options.id.clone().unwrap_or_else(|| ulid_text(ulid(facts.created, self.host.random())));
             let session = self.begin(Some(child.clone()), facts, beginning)?;
             if self.still_forkable(id, session.message_count > 0)? {
                 return Ok(session);
@@ -31,7 +33,12 @@ impl<H: Host> Store<H> {
     }
 
     /// What a fork begins with, flat: it never refers to a fork.
-    fn plan_fork(&mut self, cached: &mut Cached, id: &str, options: &ForkOptions) -> Result<(Facts, Beginning)> {
+    fn plan_fork(
+        &mut self,
+        cached: &mut Cached,
+        id: &str,
+        options: &ForkOptions,
+    ) -> Result<(Facts, Beginning)> {
         let seq = match &options.at {
             Some(at) => self.seq_of(cached, id, at)?,
             None => cached.log.state().path.head(),
@@ -39,14 +46,22 @@ impl<H: Host> Store<H> {
         let path = if seq == 0 { Path::default() } else { self.path_to(cached, seq)? };
         let beginning = self.slice(cached, &path)?;
         if beginning.from.len() + beginning.over.len() > SEGMENTS_MAX {
-            return Err(Error::invalid(format!("the fork would have {} segments; detach session {id} first", beginning.from.len())));
+            return Err(Error::invalid(format!(
+                "the fork would have {} segments; detach session {id} first",
+                beginning.from.len()
+            )));
         }
         // A fork is durable, so what it refers to must be.
         self.host.sync(cached.log.path())?;
         let now = self.host.now_ms();
         let parent = cached.log.state().facts.clone();
         let title = options.title.clone().or_else(|| {
-            parent.title.as_ref().map(|title| format!("{title} (fork)")).filter(|title| title.len() <= TITLE_BYTES_MAX).or(parent.title.clone())
+            parent
+                .title
+                .as_ref()
+                .map(|title| format!("{title} (fork)"))
+                .filter(|title| title.len() <= TITLE_BYTES_MAX)
+                .or(parent.title.clone())
         });
         NewSession { title: title.clone(), ..NewSession::default() }.facts(now)?;
         let facts = Facts {
@@ -70,13 +85,23 @@ impl<H: Host> Store<H> {
         let inherited = cached.log.state().inherited;
         let beginning = self.beginning(cached)?;
         let theirs = numbered(&beginning.from);
-        let own = Segment { s: cached.log.state().session.clone(), g: cached.log.state().generation, a: 0, z: 0, u: cached.log.end() };
+        let own = Segment {
+            s: cached.log.state().session.clone(),
+            g: cached.log.state().generation,
+            a: 0,
+            z: 0,
+            u: cached.log.end(),
+        };
         let mut slices: Vec<Segment> = Vec::new();
         for (from, to) in path.ranges() {
             for (segment, first) in &theirs {
                 let (from, to) = ((*from).max(*first), (*to).min(first + (segment.z - segment.a)));
                 if from <= to {
-                    slices.push(Segment { a: segment.a + (from - first), z: segment.a + (to - first), ..segment.clone() });
+                    slices.push(Segment {
+                        a: segment.a + (from - first),
+                        z: segment.a + (to - first),
+                        ..segment.clone()
+                    });
                 }
             }
             if *to > inherited {
@@ -85,7 +110,8 @@ impl<H: Host> Store<H> {
         }
         // Of what it inherits, a path holds a beginning: those messages have the same numbers in the fork.
         let shared = path.ranges().first().map_or(0, |range| range.1.min(inherited));
-        let mut over: Vec<Segment> = beginning.over.iter().map(|over| Segment { z: over.z.min(shared), ..over.clone() }).collect();
+        let mut over: Vec<Segment> =
+            beginning.over.iter().map(|over| Segment { z: over.z.min(shared), ..over.clone() }).collect();
         if cached.log.state().touched {
             over.push(Segment { a: 1, z: shared, ..own });
         }
@@ -108,4 +134,3 @@ impl<H: Host> Store<H> {
         Ok(there)
     }
 }
-

@@ -12,12 +12,20 @@ use crate::record::{HeadRecord, Record, Stamp, Why};
 use crate::{Error, Result};
 
 impl<H: Host> Store<H> {
-    pub(super) fn revert_to(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session> {
+    pub(super) fn revert_to(
+        &mut self,
+        id: &str,
+        to: &MessageRef,
+        inclusive: bool,
+        options: &WriteOptions,
+    ) -> Result<Session> {
         self.write(id, options, Look::Fresh, &mut |store, cached, stamp| {
             let seq = store.seq_of(cached, id, to)?;
             let path = &cached.log.state().path;
             if !path.contains(seq) {
-                return Err(Error::conflict(format!("message {seq} of session {id} is not visible; switch goes to other branches")));
+                return Err(Error::conflict(format!(
+                    "message {seq} of session {id} is not visible; switch goes to other branches"
+                )));
             }
             let keep = if inclusive { path.before(seq) } else { seq };
             Ok(head(stamp, Why::Revert, keep, Vec::new()))
@@ -28,7 +36,9 @@ impl<H: Host> Store<H> {
     pub(super) fn undo_revert(&mut self, id: &str, options: &WriteOptions) -> Result<Session> {
         self.write(id, options, Look::Fresh, &mut |_, cached, stamp| {
             if cached.log.state().undo.is_none() && stamp.op.is_none() {
-                return Err(Error::conflict(format!("session {id} has no revert to undo: an append commits it; branches shows what was hidden")));
+                return Err(Error::conflict(format!(
+                    "session {id} has no revert to undo: an append commits it; branches shows what was hidden"
+                )));
             }
             Ok(head(stamp, Why::Unrevert, 0, Vec::new()))
         })?;
@@ -73,8 +83,10 @@ impl<H: Host> Store<H> {
             cached.log.index_from(&mut store.host, 0)?;
             let (inherited, count) = (cached.log.state().inherited, cached.log.state().count);
             let visible = cached.log.state().path.clone();
-            let parents: HashSet<u64> = (inherited + 1..=count).filter_map(|seq| cached.log.parent(seq)).collect();
-            let mut tips: BTreeSet<u64> = (inherited + 1..=count).filter(|seq| !parents.contains(seq)).collect();
+            let parents: HashSet<u64> =
+                (inherited + 1..=count).filter_map(|seq| cached.log.parent(seq)).collect();
+            let mut tips: BTreeSet<u64> =
+                (inherited + 1..=count).filter(|seq| !parents.contains(seq)).collect();
             if inherited > 0 && !parents.contains(&inherited) {
                 tips.insert(inherited);
             }
@@ -84,9 +96,18 @@ impl<H: Host> Store<H> {
             for tip in tips {
                 let path = store.path_to(cached, tip)?;
                 let stored = store.stored(cached, &[(tip, tip)], usize::MAX)?;
-                let (created_at, id) = stored.first().map_or((0, String::new()), |stored| (stored.created_at, ulid_text(stored.id)));
+                let (created_at, id) = stored
+                    .first()
+                    .map_or((0, String::new()), |stored| (stored.created_at, ulid_text(stored.id)));
                 let (shared, _) = path.since(&visible);
-                branches.push(Branch { tip, id, message_count: path.len(), shared, created_at, current: tip == visible.head() });
+                branches.push(Branch {
+                    tip,
+                    id,
+                    message_count: path.len(),
+                    shared,
+                    created_at,
+                    current: tip == visible.head(),
+                });
             }
             branches.sort_by_key(|branch| (!branch.current, std::cmp::Reverse(branch.tip)));
             Ok(branches)

@@ -14,17 +14,27 @@ impl<H: Host> Store<H> {
         let limit = match query.limit {
             0 => 100,
             limit if limit <= PAGE_SESSIONS_MAX => limit as usize,
-            limit => return Err(Error::invalid(format!("a page of {limit} sessions; ask for at most {PAGE_SESSIONS_MAX}"))),
+            limit => {
+                return Err(Error::invalid(format!(
+                    "a page of {limit} sessions; ask for at most {PAGE_SESSIONS_MAX}"
+                )));
+            }
         };
         let bad_cursor = || Error::invalid("not a cursor of this store; begin again without one");
-        let after = query.cursor.as_deref().map(|cursor| Rank::from_cursor(cursor).ok_or_else(bad_cursor)).transpose()?;
+        let after = query
+            .cursor
+            .as_deref()
+            .map(|cursor| Rank::from_cursor(cursor).ok_or_else(bad_cursor))
+            .transpose()?;
         let scope = query.scope.as_deref();
         let wanted = |entry: &EntryRecord| {
-            entry.facts.trashed.is_some() == query.trashed && scope.is_none_or(|scope| entry.facts.scope == scope)
+            entry.facts.trashed.is_some() == query.trashed
+                && scope.is_none_or(|scope| entry.facts.scope == scope)
         };
         let mut entries = if self.catalogue.load(&mut self.host)? {
             // One more than asked for tells whether there is a next page.
-            let mut entries = self.catalogue.older(&mut self.host, scope, after.as_ref(), limit + 1, &wanted)?;
+            let mut entries =
+                self.catalogue.older(&mut self.host, scope, after.as_ref(), limit + 1, &wanted)?;
             for (id, known) in self.catalogue.recent() {
                 entries.extend(settled(&mut self.host, id, known)?);
             }
@@ -58,7 +68,10 @@ impl<H: Host> Store<H> {
                 let page = self.list_sessions(&query)?;
                 for session in page.sessions.into_iter().filter(|session| session.id.starts_with(text)) {
                     if let Some(other) = &found {
-                        return Err(Error::conflict(format!("both {} and {} begin so; give more of the id", other.id, session.id)));
+                        return Err(Error::conflict(format!(
+                            "both {} and {} begin so; give more of the id",
+                            other.id, session.id
+                        )));
                     }
                     found = Some(session);
                 }

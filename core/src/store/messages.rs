@@ -12,7 +12,12 @@ use crate::record::{Record, Segment, Stamp, TextRecord, UpdateRecord};
 use crate::{Error, Result};
 
 impl<H: Host> Store<H> {
-    pub(super) fn append_messages(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<Appended> {
+    pub(super) fn append_messages(
+        &mut self,
+        id: &str,
+        messages: &str,
+        options: &WriteOptions,
+    ) -> Result<Appended> {
         let checked = check_all(messages)?;
         let written = self.write(id, options, Look::Cached, &mut |_, cached, stamp| {
             Ok(Plan::Append { stamp, n: cached.log.state().count, messages: checked.clone() })
@@ -27,23 +32,41 @@ impl<H: Host> Store<H> {
         })
     }
 
-    pub(super) fn change_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64> {
+    pub(super) fn change_message(
+        &mut self,
+        id: &str,
+        message: &MessageRef,
+        change: &MessageChange,
+        options: &WriteOptions,
+    ) -> Result<u64> {
         match change {
-            MessageChange::AddText { part, text, at } => self.add_text(id, message, (*part, text), *at, options),
+            MessageChange::AddText { part, text, at } => {
+                self.add_text(id, message, (*part, text), *at, options)
+            }
             MessageChange::Patch(patch) => {
-                let patch = minify(patch).map_err(|error| Error::invalid(format!("the patch is not acceptable JSON: {error}")))?;
-                let names = members(&patch).ok_or_else(|| Error::invalid("the patch is not a JSON object; give a merge patch (RFC 7396)"))?;
+                let patch = minify(patch)
+                    .map_err(|error| Error::invalid(format!("the patch is not acceptable JSON: {error}")))?;
+                let names = members(&patch).ok_or_else(|| {
+                    Error::invalid("the patch is not a JSON object; give a merge patch (RFC 7396)")
+                })?;
                 if names.iter().any(|(name, _)| name == "id" || name == "role") {
                     return Err(Error::invalid("the patch changes `id` or `role`; these stay as they are"));
                 }
                 self.update_stored(id, message, options, &|json| json::merge(json, &patch), &|stamp, m| {
-                    Ok(Plan::of(&Record::Update(UpdateRecord { stamp, m, patch: Some(raw(&patch)?), add: Vec::new() })))
+                    Ok(Plan::of(&Record::Update(UpdateRecord {
+                        stamp,
+                        m,
+                        patch: Some(raw(&patch)?),
+                        add: Vec::new(),
+                    })))
                 })
             }
             MessageChange::AddParts(parts) => {
-                let parts = minify_array(parts).map_err(|error| Error::invalid(format!("the parts are not acceptable JSON: {error}")))?;
+                let parts = minify_array(parts)
+                    .map_err(|error| Error::invalid(format!("the parts are not acceptable JSON: {error}")))?;
                 let parts = json::elements(&parts).filter(|parts| !parts.is_empty());
-                let parts = parts.ok_or_else(|| Error::invalid("the parts are not a JSON array with at least one part"))?;
+                let parts = parts
+                    .ok_or_else(|| Error::invalid("the parts are not a JSON array with at least one part"))?;
                 let add = parts.iter().map(|part| raw(part)).collect::<Result<Vec<_>>>()?;
                 let added = |json: &str| {
                     let mut draft = Draft::new(json);
@@ -68,15 +91,26 @@ impl<H: Host> Store<H> {
     ) -> Result<u64> {
         self.write(id, options, Look::Fresh, &mut |store, cached, stamp| {
             let stored = store.one(cached, id, message)?;
-            check_one(&changed(&stored.json)).map_err(|error| Error::invalid(format!("the changed message would be no message: {}", error.message)))?;
+            check_one(&changed(&stored.json)).map_err(|error| {
+                Error::invalid(format!("the changed message would be no message: {}", error.message))
+            })?;
             make(stamp, stored.seq)
         })?;
         Ok(0)
     }
 
-    fn add_text(&mut self, id: &str, message: &MessageRef, (part, text): (u64, &str), at: Option<u64>, options: &WriteOptions) -> Result<u64> {
+    fn add_text(
+        &mut self,
+        id: &str,
+        message: &MessageRef,
+        (part, text): (u64, &str),
+        at: Option<u64>,
+        options: &WriteOptions,
+    ) -> Result<u64> {
         if options.op.is_some() || options.expect_head.is_some() {
-            return Err(Error::invalid("added text takes no operation id and no expected head; give `at`, which makes a retry harmless"));
+            return Err(Error::invalid(
+                "added text takes no operation id and no expected head; give `at`, which makes a retry harmless",
+            ));
         }
         let mut place = (0, 0);
         let mut written = None;
@@ -101,11 +135,22 @@ impl<H: Host> Store<H> {
                 break;
             }
         }
-        written.ok_or_else(|| Error::conflict(format!("another writer adds to message {} of session {id}; read it and decide", place.0)))
+        written.ok_or_else(|| {
+            Error::conflict(format!(
+                "another writer adds to message {} of session {id}; read it and decide",
+                place.0
+            ))
+        })
     }
 
     /// The number of a message and the length of a part's text.
-    fn text_len(&mut self, cached: &mut Cached, id: &str, message: &MessageRef, part: u64) -> Result<(u64, u64)> {
+    fn text_len(
+        &mut self,
+        cached: &mut Cached,
+        id: &str,
+        message: &MessageRef,
+        part: u64,
+    ) -> Result<(u64, u64)> {
         if let (MessageRef::Seq(seq), Some((known, known_part, len, end))) = (message, cached.growing)
             && (known, known_part, end) == (*seq, part, cached.log.end())
         {
@@ -147,7 +192,9 @@ impl<H: Host> Store<H> {
                     }
                     let count = cached.log.state().count;
                     let stored = self.stored(cached, &[(floor + 1, count)], usize::MAX)?;
-                    let fits = |stored: &&Stored| ulid_text(stored.id) == *text || own_id(&stored.json).as_deref() == Some(text);
+                    let fits = |stored: &&Stored| {
+                        ulid_text(stored.id) == *text || own_id(&stored.json).as_deref() == Some(text)
+                    };
                     if let Some(stored) = stored.iter().rev().find(fits) {
                         return Ok(stored.seq);
                     }
@@ -160,11 +207,18 @@ impl<H: Host> Store<H> {
     fn one(&mut self, cached: &mut Cached, id: &str, message: &MessageRef) -> Result<Stored> {
         let seq = self.seq_of(cached, id, message)?;
         let stored = self.stored(cached, &[(seq, seq)], usize::MAX)?.pop();
-        stored.ok_or_else(|| Error::damaged(format!("message {seq} of session {id} cannot be read; run doctor")))
+        stored.ok_or_else(|| {
+            Error::damaged(format!("message {seq} of session {id} cannot be read; run doctor"))
+        })
     }
 
     /// Reads messages by number, inherited ones too. Those that cannot be read are left out.
-    pub(super) fn stored(&mut self, cached: &mut Cached, ranges: &[(u64, u64)], bytes_max: usize) -> Result<Vec<Stored>> {
+    pub(super) fn stored(
+        &mut self,
+        cached: &mut Cached,
+        ranges: &[(u64, u64)],
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>> {
         let Some(lowest) = ranges.first().map(|range| range.0) else { return Ok(Vec::new()) };
         cached.log.index_from(&mut self.host, lowest.saturating_sub(1))?;
         let inherited = cached.log.state().inherited;
@@ -174,8 +228,11 @@ impl<H: Host> Store<H> {
         if taken >= bytes_max {
             return Ok(all);
         }
-        let own: Vec<(u64, u64)> =
-            ranges.iter().filter(|(_, to)| *to > inherited).map(|(from, to)| ((*from).max(inherited + 1), *to)).collect();
+        let own: Vec<(u64, u64)> = ranges
+            .iter()
+            .filter(|(_, to)| *to > inherited)
+            .map(|(from, to)| ((*from).max(inherited + 1), *to))
+            .collect();
         all.extend(cached.log.messages(&mut self.host, &own, bytes_max - taken)?);
         Ok(all)
     }
@@ -189,7 +246,12 @@ impl<H: Host> Store<H> {
     }
 
     /// The inherited messages of `ranges`, as they were at the time of the fork.
-    fn inherited(&mut self, cached: &mut Cached, ranges: &[(u64, u64)], bytes_max: usize) -> Result<Vec<Stored>> {
+    fn inherited(
+        &mut self,
+        cached: &mut Cached,
+        ranges: &[(u64, u64)],
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>> {
         let inherited = cached.log.state().inherited;
         let mut all: Vec<Stored> = Vec::new();
         if ranges.first().is_none_or(|(from, _)| *from > inherited) {
@@ -221,7 +283,12 @@ impl<H: Host> Store<H> {
         Ok(all)
     }
 
-    fn segment_messages(&mut self, segment: &Segment, range: (u64, u64), bytes_max: usize) -> Result<Vec<Stored>> {
+    fn segment_messages(
+        &mut self,
+        segment: &Segment,
+        range: (u64, u64),
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>> {
         let Some(mut log) = self.parent_log(segment)? else { return Ok(Vec::new()) };
         log.index_from(&mut self.host, range.0 - 1)?;
         log.messages(&mut self.host, &[range], bytes_max)
@@ -246,10 +313,15 @@ impl<H: Host> Store<H> {
         }
         let path = cached.log.path();
         let beginning = self.read_beginning(path)?;
-        let beginning = beginning.ok_or_else(|| Error::damaged(format!("the beginning of {path} cannot be read; run doctor")))?;
-        let sound = |segment: &Segment| segment.a > 0 && segment.a <= segment.z && segment.z <= NUMBER_MAX && segment.g > 0;
+        let beginning = beginning
+            .ok_or_else(|| Error::damaged(format!("the beginning of {path} cannot be read; run doctor")))?;
+        let sound = |segment: &Segment| {
+            segment.a > 0 && segment.a <= segment.z && segment.z <= NUMBER_MAX && segment.g > 0
+        };
         if !beginning.from.iter().chain(&beginning.over).all(sound) {
-            return Err(Error::damaged(format!("the beginning of {path} names no sound segments; run doctor")));
+            return Err(Error::damaged(format!(
+                "the beginning of {path} names no sound segments; run doctor"
+            )));
         }
         cached.beginning = Some(beginning.clone());
         Ok(beginning)
@@ -270,12 +342,21 @@ impl<H: Host> Store<H> {
             // A page that was cut short by its bytes goes on behind what it holds.
             let full = stored.iter().map(|stored| stored.json.len()).sum::<usize>() >= PAGE_BYTES;
             let wanted_last = ranges.last().map_or(0, |range| range.1);
-            let last = if full { stored.last().map_or(wanted_last, |stored| stored.seq) } else { wanted_last };
+            let last =
+                if full { stored.last().map_or(wanted_last, |stored| stored.seq) } else { wanted_last };
             let read: std::collections::HashSet<u64> = stored.iter().map(|stored| stored.seq).collect();
             let wanted = ranges.iter().flat_map(|(from, to)| *from..=*to);
             let unreadable = wanted.filter(|seq| *seq <= last && !read.contains(seq)).collect();
-            let next = path.from(last + 1, 1).first().map(|range| range.0.to_string()).filter(|_| !ranges.is_empty());
-            let damage = cached.log.damage().iter().map(|damage| DamagedRange { session: id.to_owned(), from: damage.from, to: damage.to });
+            let next = path
+                .from(last + 1, 1)
+                .first()
+                .map(|range| range.0.to_string())
+                .filter(|_| !ranges.is_empty());
+            let damage = cached.log.damage().iter().map(|damage| DamagedRange {
+                session: id.to_owned(),
+                from: damage.from,
+                to: damage.to,
+            });
             Ok(Page { messages: page_json(&stored), next, unreadable, damage: damage.collect() })
         })
     }

@@ -3,21 +3,21 @@
 //! Owns the cache of logs, the way from an id to the log that holds it now, and the loop around every write. What
 //! single calls do stands in the sibling files. Nothing here is needed after a crash: the files are the truth.
 
-mod facts;
 mod doctor;
+mod facts;
 mod forks;
 mod heads;
 mod lists;
 mod messages;
 mod rewrite;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Appended as AppendedMessages, Branch, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions, Page, Rewritten, Select,
-    SessionPage, Sessions, WriteOptions,
+    Appended as AppendedMessages, Branch, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions,
+    Page, Rewritten, Select, SessionPage, Sessions, WriteOptions,
 };
 use crate::catalogue::Catalogue;
 use crate::facts::{NewSession, Session, SessionPatch};
@@ -48,7 +48,7 @@ pub struct Store<H> {
     read_only: bool,
     /// This instance's name in the catalogue.
     writer: String,
-    cache: HashMap<Name, Cached>,
+    cache: BTreeMap<Name, Cached>,
     ticks: u64,
     pub(crate) catalogue: Catalogue,
 }
@@ -136,8 +136,14 @@ impl<H: Host> Store<H> {
     /// Errors: `not-found` (read-only, and there is none), `unsupported` (a newer format), `unavailable`.
     pub fn open(mut host: H, options: OpenOptions) -> Result<Self> {
         let writer = ulid_text(ulid(host.now_ms(), host.random()));
-        let mut store =
-            Self { host, read_only: options.read_only, writer, cache: HashMap::new(), ticks: 0, catalogue: Catalogue::default() };
+        let mut store = Self {
+            host,
+            read_only: options.read_only,
+            writer,
+            cache: BTreeMap::new(),
+            ticks: 0,
+            catalogue: Catalogue::default(),
+        };
         match store.host.read_bytes(MARKER_PATH, 0, 4096) {
             Ok(bytes) => store.check_marker(&bytes)?,
             Err(error) if error.kind == FsErrorKind::NotFound && options.read_only => {
@@ -164,7 +170,10 @@ impl<H: Host> Store<H> {
         match serde_json::from_slice::<Marker>(bytes) {
             Ok(marker) if marker.format == "sessile" && marker.reader > FORMAT_VERSION => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("the store has format {}; this version reads format {FORMAT_VERSION}; upgrade sessile", marker.version),
+                format!(
+                    "the store has format {}; this version reads format {FORMAT_VERSION}; upgrade sessile",
+                    marker.version
+                ),
             )),
             Ok(marker) if marker.format == "sessile" => {
                 self.read_only |= marker.version > FORMAT_VERSION;
@@ -205,7 +214,12 @@ impl<H: Host> Store<H> {
 
     /// Runs `act` on a session's log, again where the log is rewritten and removed meanwhile. The log is out of the
     /// cache during that, so that `act` can use the store.
-    pub(crate) fn with<T>(&mut self, id: &str, look: Look, mut act: impl FnMut(&mut Self, &mut Cached) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(
+        &mut self,
+        id: &str,
+        look: Look,
+        mut act: impl FnMut(&mut Self, &mut Cached) -> Result<T>,
+    ) -> Result<T> {
         let name = Name::of(id)?;
         let mut look = look;
         for _ in 0..ATTEMPTS {
@@ -230,8 +244,12 @@ impl<H: Host> Store<H> {
         self.ticks += 1;
         cached.used = self.ticks;
         self.cache.insert(name, cached);
-        while self.cache.len() > CACHE_LOGS_MAX || (self.cache.len() > 1 && self.cache.values().map(|cached| cached.log.weight()).sum::<usize>() > CACHE_WEIGHT_MAX) {
-            let oldest = self.cache.iter().min_by_key(|(_, cached)| cached.used).map(|(name, _)| name.clone());
+        while self.cache.len() > CACHE_LOGS_MAX
+            || (self.cache.len() > 1
+                && self.cache.values().map(|cached| cached.log.weight()).sum::<usize>() > CACHE_WEIGHT_MAX)
+        {
+            let oldest =
+                self.cache.iter().min_by_key(|(_, cached)| cached.used).map(|(name, _)| name.clone());
             let Some(cached) = oldest.and_then(|name| self.cache.remove(&name)) else { break };
             self.settle(&cached);
         }
@@ -251,7 +269,8 @@ impl<H: Host> Store<H> {
 
     fn locate(&mut self, name: &Name, id: &str, look: Look, unfinished: Unfinished) -> Result<Cached> {
         let known = self.cache.remove(name);
-        let (marked_at, unsynced) = known.as_ref().map_or((None, false), |cached| (cached.marked_at, cached.unsynced));
+        let (marked_at, unsynced) =
+            known.as_ref().map_or((None, false), |cached| (cached.marked_at, cached.unsynced));
         if let Some(mut cached) = known {
             let there = look == Look::Cached || cached.log.refresh(&mut self.host)?;
             if there && cached.log.state().end.is_none() && cached.log.state().session == id {
@@ -284,8 +303,18 @@ impl<H: Host> Store<H> {
                 loaded => Some(loaded?),
             };
             match log.as_ref().map(|log| (log.state().begun(), log.state().session == id, log.state().end)) {
-                Some((false, ..)) => return Err(Error::damaged(format!("session {id} has no readable beginning in {}; run doctor", name.log(generation)))),
-                Some((_, false, _)) => return Err(Error::damaged(format!("{} holds another session than {id}; run doctor", name.log(generation)))),
+                Some((false, ..)) => {
+                    return Err(Error::damaged(format!(
+                        "session {id} has no readable beginning in {}; run doctor",
+                        name.log(generation)
+                    )));
+                }
+                Some((_, false, _)) => {
+                    return Err(Error::damaged(format!(
+                        "{} holds another session than {id}; run doctor",
+                        name.log(generation)
+                    )));
+                }
                 Some((.., Some(End::Purged))) => return Err(missing(id)),
                 Some((.., None)) => return log.ok_or_else(|| missing(id)),
                 _ => {}
@@ -311,7 +340,9 @@ impl<H: Host> Store<H> {
     pub(crate) fn generations(&mut self, name: &Name) -> Result<Vec<u32>> {
         let prefix = format!("{}-", name.as_str());
         let files = self.host.list(&name.directory(), &prefix, 1000)?;
-        let ours = files.iter().map_while(|file| file.name.starts_with(&prefix).then(|| Name::parse_log(&file.name)));
+        let ours = files
+            .iter()
+            .map_while(|file| file.name.starts_with(&prefix).then(|| Name::parse_log(&file.name)));
         Ok(ours.flatten().map(|(_, generation)| generation).collect())
     }
 
@@ -331,9 +362,16 @@ impl<H: Host> Store<H> {
             let mut cached = self.locate(&name, id, look, Unfinished::Finish)?;
             let step = match self.prepare(options, &mut cached, make) {
                 Ok(Prepared::Repeated(seq, count)) => self.repeated(options, &cached, seq, count).map(Some),
-                Ok(Prepared::Plan(plan, record_id)) => self.commit(id, options, &mut cached, &plan, record_id),
+                Ok(Prepared::Plan(plan, record_id)) => {
+                    self.commit(id, options, &mut cached, &plan, record_id)
+                }
                 // What was known of the session was too old to decide on.
-                Err(error) if look == Look::Cached && matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => Ok(None),
+                Err(error)
+                    if look == Look::Cached
+                        && matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) =>
+                {
+                    Ok(None)
+                }
                 Err(_) if self.is_gone(&cached) => Ok(None),
                 Err(error) => Err(error),
             };
@@ -343,7 +381,9 @@ impl<H: Host> Store<H> {
             }
             look = Look::Fresh;
         }
-        Err(Error::conflict(format!("others write to session {id} all the time; retry later with the same operation id")))
+        Err(Error::conflict(format!(
+            "others write to session {id} all the time; retry later with the same operation id"
+        )))
     }
 
     /// Finds out whether the operation is new, and makes its record.
@@ -366,7 +406,14 @@ impl<H: Host> Store<H> {
     }
 
     /// Appends a record. `None` where it must be made anew for what the log is now.
-    fn commit(&mut self, id: &str, options: &WriteOptions, cached: &mut Cached, plan: &Plan, record_id: String) -> Result<Option<Written>> {
+    fn commit(
+        &mut self,
+        id: &str,
+        options: &WriteOptions,
+        cached: &mut Cached,
+        plan: &Plan,
+        record_id: String,
+    ) -> Result<Option<Written>> {
         let now = self.host.now_ms();
         self.mark(id, now, cached);
         // Before the append: whatever becomes of it, bytes may be in the file.
@@ -377,10 +424,16 @@ impl<H: Host> Store<H> {
         };
         cached.unsynced &= options.durability == Durability::Buffered;
         match decided.verdict {
-            Verdict::Counts { seq, count } => {
-                Ok(Some(Written { seq, count, offset: Some(decided.offset), alone: decided.alone, id: record_id }))
+            Verdict::Counts { seq, count } => Ok(Some(Written {
+                seq,
+                count,
+                offset: Some(decided.offset),
+                alone: decided.alone,
+                id: record_id,
+            })),
+            Verdict::Rejected(Reason::Repeated { seq, count }) => {
+                self.repeated(options, cached, seq, count).map(Some)
             }
-            Verdict::Rejected(Reason::Repeated { seq, count }) => self.repeated(options, cached, seq, count).map(Some),
             Verdict::Rejected(Reason::Stale | Reason::Ended(_)) => Ok(None),
             Verdict::Rejected(reason) => Err(rejected(id, reason)),
             Verdict::Passive => Err(Error::internal("a record was passed over; please report this")),
@@ -434,7 +487,8 @@ impl Plan {
             }
             Self::Line(line) => {
                 let parsed = Record::parse(line.trim_end_matches('\n').as_bytes());
-                let (record, _) = parsed.ok_or_else(|| Error::internal("a record of ours does not parse; please report this"))?;
+                let (record, _) = parsed
+                    .ok_or_else(|| Error::internal("a record of ours does not parse; please report this"))?;
                 log.append(host, options.durability, &record)
             }
         }
@@ -447,10 +501,14 @@ pub(crate) fn missing(id: &str) -> Error {
 
 fn rejected(id: &str, reason: Reason) -> Error {
     match reason {
-        Reason::Head { actual } => Error::conflict(format!("the head of session {id} is {actual}; read it again and decide")),
+        Reason::Head { actual } => {
+            Error::conflict(format!("the head of session {id} is {actual}; read it again and decide"))
+        }
         Reason::Trashed => Error::conflict(format!("session {id} is in the trash; restore it first")),
         Reason::NotTrashed => Error::conflict(format!("session {id} is not in the trash; trash it first")),
-        Reason::NoTarget => Error::conflict(format!("session {id} has changed meanwhile; read it again and decide")),
+        Reason::NoTarget => {
+            Error::conflict(format!("session {id} has changed meanwhile; read it again and decide"))
+        }
         other => Error::internal(format!("session {id}: unexpected decision {other:?}; please report this")),
     }
 }
@@ -488,7 +546,13 @@ impl<H: Host> Sessions for Store<H> {
         self.append_messages(id, messages, options)
     }
 
-    fn update_message(&mut self, id: &str, message: &MessageRef, change: &MessageChange, options: &WriteOptions) -> Result<u64> {
+    fn update_message(
+        &mut self,
+        id: &str,
+        message: &MessageRef,
+        change: &MessageChange,
+        options: &WriteOptions,
+    ) -> Result<u64> {
         self.change_message(id, message, change, options)
     }
 
@@ -513,7 +577,13 @@ impl<H: Host> Sessions for Store<H> {
         self.rewrite(id, crate::record::Rewrite::Compact)
     }
 
-    fn revert(&mut self, id: &str, to: &MessageRef, inclusive: bool, options: &WriteOptions) -> Result<Session> {
+    fn revert(
+        &mut self,
+        id: &str,
+        to: &MessageRef,
+        inclusive: bool,
+        options: &WriteOptions,
+    ) -> Result<Session> {
         self.revert_to(id, to, inclusive, options)
     }
 
@@ -542,7 +612,7 @@ impl<H: Host> Sessions for Store<H> {
     }
 
     fn close(&mut self) -> Result<()> {
-        let mut cached: Vec<Cached> = self.cache.drain().map(|(_, cached)| cached).collect();
+        let mut cached: Vec<Cached> = std::mem::take(&mut self.cache).into_values().collect();
         // In the order of use, so that two runs of the same calls write the same bytes.
         cached.sort_unstable_by_key(|cached| cached.used);
         cached.iter().for_each(|cached| self.settle(cached));

@@ -12,7 +12,8 @@ use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, GENERATIONS_MAX};
 use crate::log::{Log, Stored, raw};
 use crate::path::Path;
 use crate::record::{
-    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp, UpdateRecord, Why,
+    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp, UpdateRecord,
+    Why,
 };
 use crate::{Error, Result};
 
@@ -28,16 +29,25 @@ impl<H: Host> Store<H> {
             let (generation, bytes) = (log.state().generation, log.size());
             if why == Rewrite::Detach && log.state().inherited == 0 {
                 store.host.sync(log.path())?;
-                return Ok(Err(Rewritten { generation, bytes_before: bytes, bytes_after: bytes, old_kept: false }));
+                return Ok(Err(Rewritten {
+                    generation,
+                    bytes_before: bytes,
+                    bytes_after: bytes,
+                    old_kept: false,
+                }));
             }
             if bytes > REWRITE_BYTES_MAX || generation >= GENERATIONS_MAX {
-                return Err(Error::invalid(format!("the log of session {id} is too large to be rewritten: at most {REWRITE_BYTES_MAX} bytes")));
+                return Err(Error::invalid(format!(
+                    "the log of session {id} is too large to be rewritten: at most {REWRITE_BYTES_MAX} bytes"
+                )));
             }
             log.index_whole(&mut store.host)?;
             let count = log.state().count;
             let readable = store.stored(cached, &[(1, count)], usize::MAX)?.len() as u64;
             if !cached.log.damage().is_empty() || readable < count {
-                return Err(Error::damaged(format!("session {id} has damage that a rewrite would lose; salvage it into a new session")));
+                return Err(Error::damaged(format!(
+                    "session {id} has damage that a rewrite would lose; salvage it into a new session"
+                )));
             }
             Ok(Ok((generation, cached.log.size())))
         })?;
@@ -47,7 +57,9 @@ impl<H: Host> Store<H> {
         };
         self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, cached, stamp| {
             if cached.log.state().generation != generation {
-                return Err(Error::conflict(format!("session {id} has been rewritten by somebody else meanwhile")));
+                return Err(Error::conflict(format!(
+                    "session {id} has been rewritten by somebody else meanwhile"
+                )));
             }
             Ok(Plan::of(&Record::Seal(SealRecord { stamp, why })))
         })?;
@@ -103,7 +115,9 @@ impl<H: Host> Store<H> {
         // Everything in the order of the log; operations that leave nothing else leave their id.
         let mut kept: Vec<Kept> = Vec::new();
         let inherited = if detach { 0 } else { state.inherited };
-        old.for_each(&mut self.host, &mut |record, text, verdict| kept.extend(Kept::of(record, text, verdict, inherited)))?;
+        old.for_each(&mut self.host, &mut |record, text, verdict| {
+            kept.extend(Kept::of(record, text, verdict, inherited))
+        })?;
         for kept in kept {
             match kept {
                 Kept::Messages { stamp, seq, count } => {
@@ -124,7 +138,11 @@ impl<H: Host> Store<H> {
 
 /// What of a log goes into the next generation.
 enum Kept {
-    Messages { stamp: Stamp<'static>, seq: u64, count: u64 },
+    Messages {
+        stamp: Stamp<'static>,
+        seq: u64,
+        count: u64,
+    },
     /// A change of a message that stays inherited.
     Change(String),
     Operation(Stamp<'static>),
@@ -134,13 +152,17 @@ enum Kept {
 impl Kept {
     fn of(record: &Record<'_>, text: &str, verdict: Verdict, inherited: u64) -> Option<Self> {
         match (record, verdict) {
-            (Record::Text(_) | Record::Update(_), Verdict::Counts { seq, .. }) if seq <= inherited => Some(Self::Change(text.to_owned())),
+            (Record::Text(_) | Record::Update(_), Verdict::Counts { seq, .. }) if seq <= inherited => {
+                Some(Self::Change(text.to_owned()))
+            }
             (Record::Append(append), Verdict::Counts { seq, count }) => {
                 Some(Self::Messages { stamp: owned(&append.stamp), seq, count })
             }
             (Record::Unknown, Verdict::Passive) => Some(Self::Unknown(text.to_owned())),
             (Record::Seal(_) | Record::Purge(_), _) => None,
-            (_, Verdict::Counts { .. }) => record.stamp().filter(|stamp| stamp.op.is_some()).map(|stamp| Self::Operation(owned(stamp))),
+            (_, Verdict::Counts { .. }) => {
+                record.stamp().filter(|stamp| stamp.op.is_some()).map(|stamp| Self::Operation(owned(stamp)))
+            }
             _ => None,
         }
     }
@@ -168,22 +190,37 @@ struct Writer {
 
 impl Writer {
     fn begin(old: &State, beginning: Beginning) -> Result<Self> {
-        let id = parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session)))).unwrap_or(0);
-        let mut writer = Self { text: String::new(), state: State::default(), check_bytes: 0, at: old.facts.updated, id };
+        let id =
+            parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session))))
+                .unwrap_or(0);
+        let mut writer =
+            Self { text: String::new(), state: State::default(), check_bytes: 0, at: old.facts.updated, id };
         // In the trash nothing could be appended: that fact comes last.
         let facts = crate::facts::Facts { trashed: None, ..old.facts.clone() };
         let (session, generation) = (old.session.clone().into(), old.generation + 1);
         let v = super::FORMAT_VERSION;
         let Beginning { from, over } = beginning;
         let (id, at) = (ulid_text(id).into(), old.facts.updated);
-        writer.put(&Record::Session(Box::new(SessionRecord { v, session, generation, id, at, facts, from, over })))?;
+        writer.put(&Record::Session(Box::new(SessionRecord {
+            v,
+            session,
+            generation,
+            id,
+            at,
+            facts,
+            from,
+            over,
+        })))?;
         Ok(writer)
     }
 
     fn put(&mut self, record: &Record<'_>) -> Result<()> {
         let (end, checked) = (self.text.len() as u64, self.state.checked);
         let bytes = end - checked;
-        if self.state.begun() && bytes >= CHECK_SPACING * self.check_bytes && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS) {
+        if self.state.begun()
+            && bytes >= CHECK_SPACING * self.check_bytes
+            && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS)
+        {
             let check = Record::Check(Box::new(self.state.to_check(end)));
             let line = check.line();
             self.check_bytes = line.len() as u64;
@@ -191,7 +228,9 @@ impl Writer {
             self.text.push_str(&line);
         }
         match self.state.apply(record, self.text.len() as u64) {
-            Verdict::Rejected(reason) => Err(Error::internal(format!("a rewrite would lose a record: {reason:?}; please report this"))),
+            Verdict::Rejected(reason) => {
+                Err(Error::internal(format!("a rewrite would lose a record: {reason:?}; please report this")))
+            }
             _ => {
                 self.text.push_str(&record.line());
                 Ok(())
@@ -206,7 +245,8 @@ impl Writer {
 
     /// One inherited message, which becomes this log's own.
     fn message(&mut self, stored: &Stored) -> Result<()> {
-        let stamp = Stamp { id: ulid_text(stored.id).into(), at: stored.created_at, b: 0, op: None, head: None };
+        let stamp =
+            Stamp { id: ulid_text(stored.id).into(), at: stored.created_at, b: 0, op: None, head: None };
         self.messages(stamp, std::slice::from_ref(stored))
     }
 
@@ -218,7 +258,12 @@ impl Writer {
         for (seq, stored) in (first..).zip(stored) {
             if stored.updated_at > stored.created_at {
                 let stamp = Stamp { at: stored.updated_at, ..self.stamp() };
-                self.put(&Record::Update(UpdateRecord { stamp, m: seq, patch: Some(raw("{}")?), add: Vec::new() }))?;
+                self.put(&Record::Update(UpdateRecord {
+                    stamp,
+                    m: seq,
+                    patch: Some(raw("{}")?),
+                    add: Vec::new(),
+                }))?;
             }
         }
         Ok(())

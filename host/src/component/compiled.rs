@@ -100,7 +100,9 @@ fn keep(file: &Path, code: &[u8]) -> std::io::Result<()> {
 #[cfg(unix)]
 fn is_ours_alone(directory: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let ours = |meta: fs::Metadata| meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
+    let ours = |meta: fs::Metadata| {
+        meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0
+    };
     fs::symlink_metadata(directory).is_ok_and(ours)
 }
 
@@ -111,7 +113,12 @@ fn is_ours_alone(directory: &Path) -> bool {
 
 /// `$SESSILE_CACHE`, else the user's cache directory.
 fn cache_directory() -> Option<PathBuf> {
-    let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from).filter(|path| path.is_absolute());
+    let given = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     if let Some(directory) = given("SESSILE_CACHE") {
         return Some(directory);
     }

@@ -123,7 +123,9 @@ impl From<&core::SessionPatch> for types::SessionPatch {
 
 /// A session as the core has it. Fails only where the component gives metadata that is no JSON.
 pub(super) fn session(session: types::Session) -> Result<core::Session> {
-    let unsound = |_| Error::new(ErrorKind::Internal, "the component gives metadata that is no JSON; please report this");
+    let unsound = |_| {
+        Error::new(ErrorKind::Internal, "the component gives metadata that is no JSON; please report this")
+    };
     let metadata = session.metadata.as_deref().map(core::Json::parse).transpose().map_err(unsound)?;
     Ok(core::Session {
         id: session.id,
@@ -155,7 +157,11 @@ pub(super) fn session(session: types::Session) -> Result<core::Session> {
 
 impl From<&core::WriteOptions> for types::WriteOptions {
     fn from(options: &core::WriteOptions) -> Self {
-        Self { durability: options.durability.into(), expect_head: options.expect_head, op: options.op.clone() }
+        Self {
+            durability: options.durability.into(),
+            expect_head: options.expect_head,
+            op: options.op.clone(),
+        }
     }
 }
 
@@ -186,7 +192,9 @@ impl From<&core::MessageChange> for types::MessageChange {
         match change.clone() {
             core::MessageChange::Patch(patch) => Self::Patch(patch),
             core::MessageChange::AddParts(parts) => Self::AddParts(parts),
-            core::MessageChange::AddText { part, text, at } => Self::AddText(types::AddedText { part, text, at }),
+            core::MessageChange::AddText { part, text, at } => {
+                Self::AddText(types::AddedText { part, text, at })
+            }
         }
     }
 }
@@ -208,7 +216,9 @@ impl From<types::Page> for core::Page {
             messages: page.messages,
             next: page.next,
             unreadable: page.unreadable,
-            damage: damage.map(|range| core::DamagedRange { session: range.session, from: range.from, to: range.to }).collect(),
+            damage: damage
+                .map(|range| core::DamagedRange { session: range.session, from: range.from, to: range.to })
+                .collect(),
         }
     }
 }
