@@ -539,6 +539,8 @@ pub fn read(host: &mut impl Host, path: &str, from: u64, to: u64) -> Result<Vec<
                 let cut = usize::try_from(text.start - at).unwrap_or(0).min(3);
                 [[0x80; 3].get(..cut).unwrap_or_default(), text.data.as_bytes()].concat()
             }
+            // The rest is a character that was cut off.
+            Ok(text) if text.data.is_empty() => host.read_bytes(path, at, limit)?,
             Ok(text) => text.data.into_bytes(),
             Err(error) if error.kind == FsErrorKind::NotText => host.read_bytes(path, at, limit)?,
             Err(error) => return Err(error.into()),
@@ -709,10 +711,7 @@ impl Index {
         match record {
             Record::Session(_) => self.base = state.inherited,
             Record::Append(append) => {
-                // Numbers of messages that can no longer be read.
-                while self.base + (self.entries.len() as u64) + 1 < seq {
-                    self.entries.push(Entry::default());
-                }
+                self.fill(seq - 1);
                 let id = parse_ulid(&append.stamp.id).unwrap_or(0);
                 for item in 0..count {
                     let parent = state.path.before(seq + item);
@@ -738,10 +737,19 @@ impl Index {
         }
     }
 
+    /// Takes up to `count` the numbers of messages that cannot be read. Each counts as the one behind the last.
+    fn fill(&mut self, count: u64) {
+        while self.base + (self.entries.len() as u64) < count {
+            let parent = self.base + self.entries.len() as u64;
+            self.entries.push(Entry { parent, ..Entry::default() });
+        }
+    }
+
     /// Forgets everything from `offset` on, where `count` messages were known.
     fn forget_from(&mut self, offset: u64, count: u64) {
         self.entries.retain(|entry| entry.span.len == 0 || entry.span.from < offset);
-        self.entries.resize(usize::try_from(count.saturating_sub(self.base)).unwrap_or(0), Entry::default());
+        self.entries.truncate(usize::try_from(count.saturating_sub(self.base)).unwrap_or(0));
+        self.fill(count);
         self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
     }
 }
