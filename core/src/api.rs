@@ -45,6 +45,8 @@ pub struct WriteOptions {
     /// The caller's name for this operation, 1 to 256 bytes: given again in this session it changes nothing and
     /// returns what the first time returned.
     pub op: Option<String>,
+    /// When it happened, in ms, for what comes from elsewhere; now where absent.
+    pub at: Option<u64>,
 }
 
 /// What an append did.

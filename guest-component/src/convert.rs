@@ -154,7 +154,12 @@ impl From<core::Session> for types::Session {
 
 impl From<types::WriteOptions> for core::WriteOptions {
     fn from(options: types::WriteOptions) -> Self {
-        Self { durability: options.durability.into(), expect_head: options.expect_head, op: options.op }
+        Self {
+            durability: options.durability.into(),
+            expect_head: options.expect_head,
+            op: options.op,
+            at: options.at,
+        }
     }
 }
 

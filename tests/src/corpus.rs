@@ -279,7 +279,12 @@ fn write_options(options: &Value) -> Result<WriteOptions> {
             return Err(Error::new(sessile_core::ErrorKind::Invalid, format!("unknown durability {other}")));
         }
     };
-    Ok(WriteOptions { durability, expect_head: options["expect_head"].as_u64(), op: text(&options["op"]) })
+    Ok(WriteOptions {
+        durability,
+        expect_head: options["expect_head"].as_u64(),
+        op: text(&options["op"]),
+        at: options["at"].as_u64(),
+    })
 }
 
 fn message_ref(message: &Value) -> MessageRef {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use sessile_core::{Durability, ErrorKind, NewSession, OpenOptions, Sessions, Store, WriteOptions};
+use sessile_core::{Durability, Error, ErrorKind, NewSession, OpenOptions, Sessions, Store, WriteOptions};
 
 use crate::model::{Answer, Model, Op, Seen, run, see};
 use crate::sim::{Call, Disk, Flaw, Image, Loss, SimDisk, SimHost, Stage, Step, Turns};
@@ -75,7 +75,7 @@ struct Done {
     end: usize,
     /// The call that wrote its last record: operations count in this order.
     commit: usize,
-    answer: Result<(Answer, String), ErrorKind>,
+    answer: Result<(Answer, String), Error>,
 }
 
 impl Done {
@@ -106,7 +106,7 @@ fn failed(what: impl Debug) -> String {
 }
 
 /// Opens a store.
-pub fn open(disk: &SimDisk, process: u64, read_only: bool) -> Result<Store<SimHost>, sessile_core::Error> {
+pub fn open(disk: &SimDisk, process: u64, read_only: bool) -> Result<Store<SimHost>, Error> {
     Store::open(SimHost::new(disk, process), OpenOptions { read_only })
 }
 
@@ -202,12 +202,12 @@ fn models_of(done: &mut [Done], base: &Base) -> Result<Vec<Model>, String> {
 fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
     let mut model = before.clone();
     let expected = model.apply(&done.op);
-    let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|kind| *kind);
+    let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
     if base.damaged && answer == Err(ErrorKind::Damaged) && matches!(done.op, Op::Compact(_)) {
         return Ok(model);
     }
     if answer != expected {
-        return Err(format!("{}: answers {answer:?}, not {expected:?}", done.op.name()));
+        return Err(format!("{}: answers {:?}, not {expected:?}", done.op.name(), done.answer));
     }
     if let Ok((Answer::Appended(seq, _, false), id)) = &done.answer {
         model.note_id(done.op.session(), *seq, id);
@@ -217,7 +217,7 @@ fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
 
 fn carry_out(store: &mut Store<SimHost>, disk: &SimDisk, process: u64, op: &Op) -> Done {
     let start = disk.written();
-    let answer = run(store, op).map_err(|error| error.kind);
+    let answer = run(store, op);
     Done { process, op: op.clone(), start, end: disk.written(), commit: 0, answer }
 }
 
@@ -292,6 +292,16 @@ impl Recording {
             acknowledged(&self.done[place]) && (undone == Undone::UnderWay || is_durable(place))
         };
         let open: Vec<usize> = begun.iter().copied().filter(|place| !must(*place)).collect();
+        // One that is refused in the end because another came first may look done until then.
+        let refused = begun
+            .iter()
+            .position(|place| !acknowledged(&self.done[*place]) && self.done[*place].answer.is_err());
+        let mut orders = vec![begun.clone()];
+        orders.extend(refused.filter(|place| *place > 0).map(|place| {
+            let mut order = begun.clone();
+            order.swap(place, place - 1);
+            order
+        }));
         let mut candidates: Vec<Model> = Vec::new();
         for choice in 0..1_u32 << open.len() {
             let is_lost = |place: usize| {
@@ -308,18 +318,17 @@ impl Recording {
             if undone != Undone::Any && begun.iter().any(|place| is_gap(*place)) {
                 continue;
             }
-            let mut model = self.models[0].clone();
-            for place in &begun {
-                if is_lost(*place) {
-                    continue;
+            for order in &orders {
+                let mut model = self.models[0].clone();
+                for place in order.iter().filter(|place| !is_lost(**place)) {
+                    if model.same(&self.models[*place]) && self.done[*place].answer.is_ok() {
+                        model = self.models[*place + 1].clone();
+                    } else {
+                        model.apply_after_loss(&self.done[*place].op, &self.models[*place]);
+                    }
                 }
-                if model.same(&self.models[*place]) {
-                    model = self.models[*place + 1].clone();
-                } else {
-                    model.apply_after_loss(&self.done[*place].op, &self.models[*place]);
-                }
+                candidates.push(model);
             }
-            candidates.push(model);
         }
         candidates
     }

@@ -38,7 +38,7 @@ impl Generator {
         let expect_head = (self.random.below(5) == 0).then(|| head + self.random.below(6) / 5);
         self.made += 1;
         let op = (self.random.below(4) == 0).then(|| format!("op-{}", self.made));
-        WriteOptions { durability, expect_head, op }
+        WriteOptions { durability, expect_head, op, at: None }
     }
 
     fn message(&mut self) -> String {

@@ -24,6 +24,7 @@ use crate::facts::{NewSession, Session, SessionPatch};
 use crate::fold::{End, Reason, Verdict};
 use crate::host::{Durability, FsErrorKind, Host};
 use crate::id::{Name, check_id, ulid, ulid_text};
+use crate::limits::NUMBER_MAX;
 use crate::log::{Appended, Log};
 use crate::record::{Record, Segment, Stamp};
 use crate::{Error, ErrorKind, Result};
@@ -356,6 +357,9 @@ impl<H: Host> Store<H> {
     ) -> Result<Written> {
         self.writable()?;
         options.op.as_deref().map_or(Ok(()), |op| check_id("operation id", op))?;
+        if options.at.is_some_and(|at| at > NUMBER_MAX) {
+            return Err(Error::invalid("the time is past 2^53 ms; give milliseconds since 1970"));
+        }
         let name = Name::of(id)?;
         let mut look = look;
         for _ in 0..ATTEMPTS {
@@ -401,7 +405,8 @@ impl<H: Host> Store<H> {
         let now = self.host.now_ms();
         let id = ulid_text(ulid(now, self.host.random()));
         let (op, head) = (options.op.clone().map(Into::into), options.expect_head);
-        let stamp = Stamp { id: id.clone().into(), at: now, b: cached.log.end(), op, head };
+        let stamp =
+            Stamp { id: id.clone().into(), at: options.at.unwrap_or(now), b: cached.log.end(), op, head };
         make(self, cached, stamp).map(|plan| Prepared::Plan(plan, id))
     }
 

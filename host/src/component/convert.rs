@@ -161,6 +161,7 @@ impl From<&core::WriteOptions> for types::WriteOptions {
             durability: options.durability.into(),
             expect_head: options.expect_head,
             op: options.op.clone(),
+            at: options.at,
         }
     }
 }

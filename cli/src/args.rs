@@ -1,0 +1,447 @@
+//! What can be typed: commands, options and their help.
+//!
+//! Types for clap and nothing else; what a command does stands in `commands`. The words are those of the contract
+//! (wit/). Every help text says what happens, what it prints and how it is undone.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use sessile::{Durability, Engine, MessageRef, ROLES, Status};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  id=$(sessile new --title \"Fix the build\")     make a session
+  sessile append $id \"Why does it fail?\"        add a message
+  sessile show last                             read the newest session
+  sessile fork last --at 4                      try another way from message 4
+  sessile import claude ~/.claude/projects      bring sessions of Claude Code here
+
+An ID is an id, the beginning of one, or `last` for the session that changed last.
+A MESSAGE is the number that `show` prints before it, or its id.";
+
+/// Keep, list, resume, fork and undo the sessions of AI agents
+///
+/// Sessions are append-only files in one directory, the store. Any number of processes may use it at once, and what
+/// was acknowledged is never lost.
+#[derive(Debug, Parser)]
+#[command(name = "sessile", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", crate::exit::help()))]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The directory of the store [default: $SESSILE_STORE, else `sessile` in your data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Print JSON: one document, or one per line where messages stream
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What runs the store: the WebAssembly component, or the same code compiled in
+    #[arg(long, global = true, value_enum, default_value_t, hide_short_help = true)]
+    pub engine: EngineName,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// Sandboxed: what every language runs
+    #[default]
+    Component,
+    /// Part of this program
+    Native,
+}
+
+impl EngineName {
+    /// The name to give to a program that we start.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Native => "native",
+        }
+    }
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Self {
+        match name {
+            EngineName::Component => Self::Component,
+            EngineName::Native => Self::Native,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a session and print its id
+    New(New),
+    /// Append a message, or messages from standard input
+    Append(Append),
+    /// Show messages of a session
+    Show(Show),
+    /// List sessions, the one that changed last first
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Show what is known of a session
+    Info(OneSession),
+    /// Change what is known of a session
+    Set(Set),
+    /// Make a session that begins with another's messages, and print its id
+    Fork(Fork),
+    /// Make a fork independent of its parent
+    Detach(OneSession),
+    /// Rewrite a session's log with all changes merged in
+    Compact(OneSession),
+    /// Hide all messages behind one
+    Revert(Revert),
+    /// Show again what reverts have hidden
+    Unrevert(OneSession),
+    /// Go to any message of any branch
+    Switch(Switch),
+    /// List the branches of a session
+    Branches(OneSession),
+    /// Move a session to the trash
+    Rm(OneSession),
+    /// List the trash
+    Trash(Trash),
+    /// Take a session out of the trash
+    Restore(OneSession),
+    /// Remove a session that is in the trash, for good
+    Purge(OneSession),
+    /// Bring sessions of other agents here
+    #[command(subcommand)]
+    Import(Import),
+    /// Check the whole store
+    Doctor(Doctor),
+    /// Print a script that completes commands and options
+    Completions(Completions),
+    /// Show the store at work in a temporary directory
+    Demo(Demo),
+    /// Append messages and acknowledge each: a process that `demo` starts and kills
+    #[command(hide = true)]
+    DemoWriter(DemoWriter),
+}
+
+#[derive(Args, Debug)]
+pub struct OneSession {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+}
+
+/// Make a session and print its id
+#[derive(Args, Debug, Default)]
+pub struct New {
+    /// Its title, as chosen by you
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Whom it belongs to: a directory, a project, a group
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub scope: String,
+    /// Its id, of any form [default: a fresh ULID]
+    #[arg(long)]
+    pub id: Option<String>,
+    /// The agent
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// The model
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The provider of the model
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// A tag; may be given again
+    #[arg(long = "tag", value_name = "TEXT")]
+    pub tags: Vec<String>,
+    /// Anything else, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub meta: Option<String>,
+}
+
+/// Append a message, or messages from standard input
+///
+/// The message is durable when this returns: it survives power loss.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile append last \"Why does it fail?\"
+  sessile append last --role assistant -- \"- a missing import\"
+  sessile append last \"once\" --op job-17          again with the same --op adds nothing
+  jq -c '.[]' messages.json | sessile append last -
+
+A line of standard input is one message:
+  {\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"text\":\"Why does it fail?\"}]}
+Lines that are there together are appended together, and each append is acknowledged on the output.
+With --op all of standard input is one append.")]
+pub struct Append {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The text, or `-` to read messages as JSON lines from standard input
+    #[arg(value_name = "TEXT | -")]
+    pub text: String,
+    /// Who speaks [default: user]
+    #[arg(long, value_parser = PossibleValuesParser::new(ROLES))]
+    pub role: Option<String>,
+    /// Append only if this is the number of the last message (0: none)
+    #[arg(long, value_name = "N")]
+    pub expect_head: Option<u64>,
+    /// A name for this operation: repeated with the same name it adds nothing
+    #[arg(long, value_name = "ID")]
+    pub op: Option<String>,
+    /// How far the message must have come when this returns
+    #[arg(long, value_enum, default_value_t)]
+    pub durability: DurabilityName,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityName {
+    /// In the operating system: survives the death of this process
+    Buffered,
+    /// On the disk: survives power loss
+    #[default]
+    Synced,
+}
+
+impl From<DurabilityName> for Durability {
+    fn from(name: DurabilityName) -> Self {
+        match name {
+            DurabilityName::Buffered => Self::Buffered,
+            DurabilityName::Synced => Self::Synced,
+        }
+    }
+}
+
+/// Show messages of a session
+///
+/// Long results of tools are cut, and hidden messages are only counted; --full and --json have everything.
+#[derive(Args, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  sessile show last                    the last 20 messages
+  sessile show last --last 3 --full
+  sessile show last --from 1           all messages
+  sessile show last --json | jq -r 'select(.message.role == \"user\") | .message.parts[].text'")]
+pub struct Show {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The last N messages [default: 20]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "limit"])]
+    pub last: Option<u64>,
+    /// The messages from this number on
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// At most N messages, with --from [default: all]
+    #[arg(long, value_name = "N", requires = "from")]
+    pub limit: Option<u64>,
+    /// Cut nothing and leave nothing out
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// List sessions, the one that changed last first
+///
+/// Sessions that belong to another one, as those of sub-agents do, are only counted unless --all is given.
+#[derive(Args, Debug, Default)]
+pub struct Ls {
+    /// Only sessions of this scope
+    #[arg(long, value_name = "TEXT")]
+    pub scope: Option<String>,
+    /// At most N sessions [default: 30]
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub limit: Option<u64>,
+    /// Every session, those of sub-agents too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Change what is known of a session
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile set last --title \"Fix the build\" --tag ci --tag rust
+  sessile set last --status done --model \"\"
+  sessile set last --meta '{\"branch\":\"main\",\"draft\":null}'     a null takes a member away")]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub struct Set {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The title; it counts as chosen by you
+    #[arg(long, value_name = "TEXT", group = "change")]
+    pub title: Option<String>,
+    /// Take the title away
+    #[arg(long, conflicts_with = "title", group = "change")]
+    pub no_title: bool,
+    /// Whom it belongs to
+    #[arg(long, value_name = "TEXT", group = "change")]
+    pub scope: Option<String>,
+    /// The agent; empty takes it away
+    #[arg(long, value_name = "NAME", group = "change")]
+    pub agent: Option<String>,
+    /// The model; empty takes it away
+    #[arg(long, value_name = "NAME", group = "change")]
+    pub model: Option<String>,
+    /// The provider of the model; empty takes it away
+    #[arg(long, value_name = "NAME", group = "change")]
+    pub provider: Option<String>,
+    /// What the session is doing
+    #[arg(long, value_parser = PossibleValuesParser::new(Status::ALL.map(Status::name)), group = "change")]
+    pub status: Option<String>,
+    /// A tag; those given replace all tags, a single empty one takes all away
+    #[arg(long = "tag", value_name = "TEXT", group = "change")]
+    pub tags: Vec<String>,
+    /// A merge patch (RFC 7396) of the metadata; `null` takes all away
+    #[arg(long, value_name = "PATCH", group = "change")]
+    pub meta: Option<String>,
+}
+
+/// Make a session that begins with another's messages, and print its id
+///
+/// No message is copied. Neither session ever sees what the other does later.
+#[derive(Args, Debug, Default)]
+pub struct Fork {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The last message that the fork begins with [default: the last one]
+    #[arg(long, value_name = "MESSAGE", value_parser = message_ref)]
+    pub at: Option<MessageRef>,
+    /// Its title [default: the parent's with " (fork)"]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Its id [default: a fresh ULID]
+    #[arg(long = "id", value_name = "ID")]
+    pub new_id: Option<String>,
+}
+
+/// Hide all messages behind one
+///
+/// Nothing is removed: `unrevert` shows them again until the next append, `branches` and `switch` find them later.
+#[derive(Args, Debug)]
+pub struct Revert {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The message that becomes the last one
+    #[arg(long, value_name = "MESSAGE", value_parser = message_ref)]
+    pub to: MessageRef,
+    /// Hide that message too
+    #[arg(long)]
+    pub inclusive: bool,
+}
+
+/// Go to any message of any branch
+///
+/// It becomes the last visible message. `branches` lists where there is to go.
+#[derive(Args, Debug)]
+pub struct Switch {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The message that becomes the last one
+    #[arg(long, value_name = "MESSAGE", value_parser = message_ref)]
+    pub to: MessageRef,
+}
+
+#[derive(Args, Debug, Default)]
+pub struct Trash {
+    /// At most N sessions [default: all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Import sessions of Claude Code
+    ///
+    /// Importing again adds only what is new. A line that cannot be read is reported, and everything around it is
+    /// taken. Lines that are no messages are kept too, with the messages (`source.extra`).
+    #[command(after_help = "\
+Examples:
+  sessile import claude ~/.claude/projects
+  sessile import claude session.jsonl other-directory")]
+    Claude(ImportClaude),
+}
+
+#[derive(Args, Debug)]
+pub struct ImportClaude {
+    /// Session files, or directories to look through for *.jsonl
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Check the whole store
+///
+/// Reads every log and compares what was derived from them. Ends with exit code 5 where something is wrong.
+#[derive(Args, Debug, Default)]
+pub struct Doctor {
+    /// Rebuild what is derived; session logs are never touched
+    #[arg(long)]
+    pub repair: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile completions bash > ~/.local/share/bash-completion/completions/sessile
+  sessile completions zsh > ~/.zfunc/_sessile
+  sessile completions fish > ~/.config/fish/completions/sessile.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Show the store at work in a temporary directory
+///
+/// Imports sessions, lists, forks, reverts, writes from two processes at once, kills a third in the middle of its
+/// work and checks that every acknowledged message is there. Ends with exit code 1 if one is not.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// A directory with sessions of Claude Code [default: a small made-up one]
+    #[arg(value_name = "CORPUS_DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Keep the temporary directory
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoWriter {
+    pub store: PathBuf,
+    pub id: String,
+    pub prefix: String,
+    pub count: u64,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers return results")]
+fn message_ref(text: &str) -> Result<MessageRef, std::convert::Infallible> {
+    Ok(text.parse().map_or_else(|_| MessageRef::from(text), MessageRef::Seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_message_is_a_number_or_an_id() {
+        assert_eq!(message_ref("12"), Ok(MessageRef::Seq(12)));
+        assert_eq!(message_ref("01JC"), Ok(MessageRef::Id("01JC".into())));
+    }
+}
