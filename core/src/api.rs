@@ -273,7 +273,7 @@ pub trait Sessions {
     fn list(&mut self, query: &ListQuery) -> Result<SessionPage>;
 
     /// Finds a session by `last` (the newest of the scope), by id, or by the beginning of its id where only one
-    /// session has it. Errors: `not-found`; `conflict` where several fit.
+    /// session has it; sessions named `<id>/...` do not count beside `<id>`. Errors: `not-found`; `conflict` where several fit.
     fn resolve(&mut self, text: &str, scope: Option<&str>) -> Result<Session>;
 
     /// Checks the whole store and returns a report as JSON (docs/format.md, "The report"). With `repair` it rebuilds

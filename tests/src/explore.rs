@@ -203,7 +203,9 @@ fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
     let mut model = before.clone();
     let expected = model.apply(&done.op);
     let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
-    if base.damaged && answer == Err(ErrorKind::Damaged) && matches!(done.op, Op::Compact(_)) {
+    // A rewrite may be refused: it would lose what is damaged, or somebody else has rewritten the log meanwhile.
+    let refused = answer == Err(ErrorKind::Conflict) || base.damaged && answer == Err(ErrorKind::Damaged);
+    if refused && matches!(done.op, Op::Compact(_) | Op::Detach(_)) {
         return Ok(model);
     }
     if answer != expected {
@@ -321,7 +323,9 @@ impl Recording {
             for order in &orders {
                 let mut model = self.models[0].clone();
                 for place in order.iter().filter(|place| !is_lost(**place)) {
-                    if model.same(&self.models[*place]) && self.done[*place].answer.is_ok() {
+                    if self.done[*place].answer.is_err() {
+                        let _ = model.apply(&self.done[*place].op);
+                    } else if model.same(&self.models[*place]) {
                         model = self.models[*place + 1].clone();
                     } else {
                         model.apply_after_loss(&self.done[*place].op, &self.models[*place]);

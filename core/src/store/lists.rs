@@ -61,26 +61,29 @@ impl<H: Host> Store<H> {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             found => return found,
         }
-        let mut found: Option<Session> = None;
+        let mut found: Vec<Session> = Vec::new();
         for trashed in [false, true] {
             let mut query = ListQuery { trashed, limit: 1000, ..ListQuery::default() };
             loop {
                 let page = self.list_sessions(&query)?;
-                for session in page.sessions.into_iter().filter(|session| session.id.starts_with(text)) {
-                    if let Some(other) = &found {
-                        return Err(Error::conflict(format!(
-                            "both {} and {} begin so; give more of the id",
-                            other.id, session.id
-                        )));
-                    }
-                    found = Some(session);
-                }
+                found.extend(page.sessions.into_iter().filter(|session| session.id.starts_with(text)));
                 if page.next.is_none() {
                     break;
                 }
                 query.cursor = page.next;
             }
         }
-        found.ok_or_else(|| missing(text))
+        // Sub-agents of a session are named `<session>/...`: the session itself is meant.
+        found.sort_by_key(|session| session.id.len());
+        let mut found = found.into_iter();
+        let first = found.next().ok_or_else(|| missing(text))?;
+        let below = format!("{}/", first.id);
+        match found.find(|other| !other.id.starts_with(&below)) {
+            Some(other) => Err(Error::conflict(format!(
+                "both {} and {} begin so; give more of the id",
+                first.id, other.id
+            ))),
+            None => Ok(first),
+        }
     }
 }

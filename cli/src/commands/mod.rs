@@ -1,0 +1,79 @@
+//! One module per noun: each opens the store as its command needs it, calls one operation and prints the result.
+
+mod branch;
+mod check;
+mod message;
+mod session;
+mod trash;
+
+use anyhow::Result;
+use clap::CommandFactory;
+use serde::Serialize;
+
+pub use check::examine;
+pub use message::show_messages;
+pub use session::{ListedSessions, list_sessions, print_sessions};
+
+use crate::args::{Cli, Command, Completions, Import};
+use crate::exit::OK;
+use crate::opening::Opening;
+use crate::output::Out;
+use crate::{demo, import};
+
+/// What every command is given.
+pub struct Context {
+    pub opening: Opening,
+    pub out: Out,
+}
+
+/// Runs a command and returns the exit code.
+pub fn run(cli: Cli) -> Result<u8> {
+    let engine = cli.global.engine;
+    let mut context = Context { opening: Opening::of(&cli.global)?, out: Out::stdout(cli.global.json) };
+    let result = match cli.command {
+        Command::New(args) => session::create(&mut context, args),
+        Command::Append(args) => message::append(&mut context, &args),
+        Command::Show(args) => message::show(&mut context, &args),
+        Command::Ls(args) => session::list(&mut context, &args),
+        Command::Info(args) => session::info(&mut context, &args.id),
+        Command::Set(args) => session::set(&mut context, args),
+        Command::Fork(args) => branch::fork(&mut context, args),
+        Command::Detach(args) => branch::detach(&mut context, &args.id),
+        Command::Compact(args) => branch::compact(&mut context, &args.id),
+        Command::Revert(args) => branch::revert(&mut context, &args),
+        Command::Unrevert(args) => branch::unrevert(&mut context, &args.id),
+        Command::Switch(args) => branch::switch(&mut context, &args),
+        Command::Branches(args) => branch::list(&mut context, &args.id),
+        Command::Rm(args) => trash::remove(&mut context, &args.id),
+        Command::Trash(args) => trash::list(&mut context, &args),
+        Command::Restore(args) => trash::restore(&mut context, &args.id),
+        Command::Purge(args) => trash::purge(&mut context, &args.id),
+        Command::Import(Import::Claude(args)) => import::claude(&mut context, &args.paths),
+        Command::Doctor(args) => check::doctor(&mut context, &args),
+        Command::Completions(args) => completions(&mut context, &args),
+        Command::Demo(args) => demo::run(&mut context, &args, engine),
+        Command::DemoWriter(args) => demo::write(&mut context, &args),
+    };
+    // What was printed before an error comes before the error.
+    let flushed = context.out.flush();
+    let code = result?;
+    flushed?;
+    Ok(code)
+}
+
+fn completions(context: &mut Context, args: &Completions) -> Result<u8> {
+    #[derive(Serialize)]
+    struct Script {
+        shell: String,
+        script: String,
+    }
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "sessile", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    if context.out.json {
+        context.out.document(&Script { shell: args.shell.to_string(), script })?;
+    } else {
+        context.out.line(script.trim_end())?;
+    }
+    Ok(OK)
+}
