@@ -44,6 +44,17 @@ impl Out {
         Self { sink: BufWriter::new(sink), json, is_terminal, width: terminal_width(is_terminal), indent: 0 }
     }
 
+    /// An output that nobody reads.
+    pub fn discarding() -> Self {
+        let sink: Box<dyn Write> = Box::new(io::sink());
+        Self { sink: BufWriter::new(sink), json: false, is_terminal: false, width: None, indent: 0 }
+    }
+
+    /// Cuts and wraps to at most so many columns from here on, whoever reads it.
+    pub fn limit_width(&mut self, columns: usize) {
+        self.width = Some(self.width.map_or(columns, |width| width.min(columns)));
+    }
+
     /// How many columns a line may have. `None` where nobody looks: then nothing is cut or wrapped.
     pub fn width(&self) -> Option<usize> {
         self.width.map(|width| width.max(WIDTH_MIN).saturating_sub(self.indent))
@@ -252,8 +263,7 @@ pub fn cut(line: &str, width: usize) -> Cow<'_, str> {
 pub fn wrap(line: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width.filter(|width| line.width() > *width) else { return vec![line.to_owned()] };
     let body = line.trim_start();
-    let marker = ["- ", "* ", "• "].into_iter().find(|marker| body.starts_with(marker));
-    let hanging = (line.len() - body.len() + marker.map_or(0, |marker| marker.width())).min(width / 2);
+    let hanging = (line.len() - body.len() + list_mark_columns(body)).min(width / 2);
     let mut lines = Vec::new();
     let mut current = line.get(..line.len() - body.len()).unwrap_or_default().to_owned();
     let mut has_word = false;
@@ -270,6 +280,17 @@ pub fn wrap(line: &str, width: Option<usize>) -> Vec<String> {
     }
     lines.push(current);
     lines
+}
+
+/// The width of the mark that a list's item begins with: `- `, `* `, `• `, `12. `.
+fn list_mark_columns(body: &str) -> usize {
+    let number = body.trim_start_matches(|char: char| char.is_ascii_digit());
+    let digits = body.len() - number.len();
+    match body.split_once(' ') {
+        Some(("-" | "*" | "•", _)) => 2,
+        _ if (1..4).contains(&digits) && number.starts_with(". ") => digits + 2,
+        _ => 0,
+    }
 }
 
 /// How long ago that was, in the words a person would use.
@@ -373,6 +394,7 @@ mod tests {
     #[test]
     fn lines_wrap_at_spaces_and_keep_their_indent() {
         assert_eq!(wrap("- one two three", Some(10)), ["- one two", "  three"]);
+        assert_eq!(wrap("10. one two three", Some(12)), ["10. one two", "    three"]);
         assert_eq!(wrap("averyveryverylongword b", Some(10)), ["averyveryverylongword", "b"]);
         assert_eq!(wrap("one two", None), ["one two"]);
     }

@@ -28,6 +28,7 @@ const FUEL: u64 = 1 << 40;
 /// A store in the component, over any host.
 pub struct ComponentStore<H: Host + 'static> {
     options: OpenOptions,
+    fuel: u64,
     state: State<H>,
 }
 
@@ -62,7 +63,7 @@ impl<H: Host + 'static> ComponentStore<H> {
     /// Errors: as [`sessile_core::Store::open`]; `internal` where the component cannot be started.
     pub fn open(host: H, options: OpenOptions) -> Result<Self> {
         let live = Live::start(host).map_err(|(error, _)| error)?;
-        let mut store = Self { options, state: State::Live(Box::new(live)) };
+        let mut store = Self { options, fuel: FUEL, state: State::Live(Box::new(live)) };
         store.call(|sessions, store| sessions.call_open(store, options.into()))?;
         Ok(store)
     }
@@ -88,7 +89,7 @@ impl<H: Host + 'static> ComponentStore<H> {
                 "the component could not be started; open the store again",
             ));
         };
-        match live.run(act) {
+        match live.run(self.fuel, act) {
             Ok(result) => result.map_err(Into::into),
             Err(trap) => {
                 if let State::Live(live) = std::mem::replace(&mut self.state, State::Between) {
@@ -113,7 +114,7 @@ impl<H: Host + 'static> ComponentStore<H> {
         match Live::start(host) {
             Ok(mut live) => {
                 let options = self.options;
-                let opened = live.run(|sessions, store| sessions.call_open(store, options.into()));
+                let opened = live.run(self.fuel, |sessions, store| sessions.call_open(store, options.into()));
                 self.state = State::Live(Box::new(live));
                 opened.map_err(|trap| Error::new(ErrorKind::Internal, trap.to_string()))?.map_err(Into::into)
             }
@@ -151,9 +152,10 @@ impl<H: Host + 'static> Live<H> {
 
     fn run<T>(
         &mut self,
+        fuel: u64,
         act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<T>,
     ) -> wasmtime::Result<T> {
-        self.store.set_fuel(FUEL)?;
+        self.store.set_fuel(fuel)?;
         act(self.world.sessile_store_sessions(), &mut self.store)
     }
 }
@@ -339,5 +341,73 @@ impl<H: Host + 'static> Sessions for ComponentStore<H> {
 
     fn close(&mut self) -> Result<()> {
         self.call(|sessions, store| sessions.call_close(store))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, SystemHost};
+
+    fn directory(name: &str) -> std::path::PathBuf {
+        let directory = std::env::temp_dir().join(format!("sessile-component-{}-{name}", std::process::id()));
+        std::fs::remove_dir_all(&directory).ok();
+        directory
+    }
+
+    fn open(name: &str) -> ComponentStore<SystemHost> {
+        ComponentStore::open(SystemHost::open(&directory(name), Access::ReadWrite).unwrap(), OpenOptions::default()).unwrap()
+    }
+
+    const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
+
+    #[test]
+    fn the_component_imports_nothing_but_the_contract() {
+        let (engine, component) = compiled::component().unwrap();
+        let mut imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+        imports.sort();
+        let golden = ["clock", "entropy", "filesystem", "types"].map(|name| format!("sessile:store/{name}@0.1.0"));
+        assert_eq!(imports, golden);
+    }
+
+    #[test]
+    fn a_trap_costs_an_instance_and_nothing_else() {
+        let mut store = open("trap");
+        store.create(&NewSession { id: Some("s".into()), ..NewSession::default() }).unwrap();
+        store.append("s", HELLO, &WriteOptions::default()).unwrap();
+        // So little work that a call cannot finish: it traps in the middle.
+        store.fuel = 20_000;
+        let error = store.append("s", HELLO, &WriteOptions::default()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
+        assert!(error.message.contains("trapped"), "{error}");
+        store.fuel = FUEL;
+        assert_eq!(store.get("s").unwrap().message_count, 1);
+        assert_eq!(store.append("s", HELLO, &WriteOptions::default()).unwrap().seq, 2);
+        std::fs::remove_dir_all(directory("trap")).ok();
+    }
+
+    #[test]
+    fn memory_has_a_limit() {
+        let mut store = open("memory");
+        store.create(&NewSession { id: Some("s".into()), ..NewSession::default() }).unwrap();
+        let State::Live(live) = &mut store.state else { panic!("not live") };
+        live.store.data_mut().limits = StoreLimitsBuilder::new().memory_size(2 << 20).build();
+        let large = format!(r#"[{{"role":"user","parts":[{{"type":"text","text":"{}"}}]}}]"#, "x".repeat(8 << 20));
+        assert_eq!(store.append("s", &large, &WriteOptions::default()).unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(store.append("s", &large, &WriteOptions::default()).unwrap().seq, 1);
+        std::fs::remove_dir_all(directory("memory")).ok();
+    }
+
+    #[test]
+    fn a_failed_sync_stays_closed_over_a_trap() {
+        // The host lives on when the instance is replaced, and with it what it knows of failed syncs.
+        let mut store = open("closed");
+        store.create(&NewSession { id: Some("s".into()), ..NewSession::default() }).unwrap();
+        store.fuel = 10;
+        assert!(store.get("s").is_err());
+        store.fuel = FUEL;
+        assert!(matches!(store.state, State::Dead(_)));
+        assert!(store.get("s").is_ok());
+        std::fs::remove_dir_all(directory("closed")).ok();
     }
 }

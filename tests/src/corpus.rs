@@ -17,9 +17,15 @@ pub type Opener<'a> = &'a dyn Fn(SimHost, OpenOptions) -> Result<Box<dyn Session
 ///
 /// Errors: what differed from what the case says, and in which step.
 pub fn run(case: &Value, open: Opener<'_>) -> Result<Disk, String> {
-    let disk = SimDisk::default();
+    run_on(Disk::default(), case, open)
+}
+
+/// Carries out one case on a disk that is not empty.
+///
+/// Errors: as [`run`].
+pub fn run_on(disk: Disk, case: &Value, open: Opener<'_>) -> Result<Disk, String> {
     let mut runner =
-        Runner { disk: SimDisk::new(disk.disk()), open, instances: BTreeMap::new(), kept: BTreeMap::new() };
+        Runner { disk: SimDisk::new(disk), open, instances: BTreeMap::new(), kept: BTreeMap::new() };
     runner.steps(case["steps"].as_array().ok_or("the case has no steps")?, None)?;
     Ok(runner.disk.disk())
 }
@@ -72,6 +78,12 @@ impl Runner<'_> {
             "wait" => {
                 let mut disk = self.disk.disk();
                 disk.advance(args["ms"].as_u64().ok_or("no ms")?);
+                self.disk.set(disk);
+                return Ok(());
+            }
+            "damage" => {
+                let mut disk = self.disk.disk();
+                damage(&mut disk, args)?;
                 self.disk.set(disk);
                 return Ok(());
             }
@@ -171,6 +183,41 @@ impl Runner<'_> {
             _ => differ(),
         }
     }
+}
+
+/// Does to a file what crashes, disks and people do.
+fn damage(disk: &mut Disk, args: &Value) -> Result<(), String> {
+    let path = args["file"].as_str().ok_or("no file")?;
+    let mut bytes = disk.bytes(path).ok_or_else(|| format!("no file {path}"))?.to_vec();
+    let text = args["text"].as_str().unwrap_or_default().as_bytes();
+    // A place is a number of bytes from the beginning, or where a text first occurs.
+    let place = match &args["at"] {
+        Value::String(text) => bytes.windows(text.len()).position(|window| window == text.as_bytes()),
+        Value::Number(_) => {
+            args["at"].as_u64().and_then(|at| usize::try_from(at).ok()).filter(|at| *at <= bytes.len())
+        }
+        _ => Some(bytes.len()),
+    };
+    let at = place.ok_or_else(|| format!("no place {} in {path}", args["at"]))?;
+    let count = args["bytes"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+    let end = bytes.len().min(at + count);
+    match args["do"].as_str().unwrap_or_default() {
+        "cut" => bytes.truncate(at),
+        "cut_end" => bytes.truncate(bytes.len().saturating_sub(count)),
+        "insert" => drop(bytes.splice(at..at, text.iter().copied())),
+        "insert_bytes" => {
+            let byte = args["byte"].as_u64().and_then(|byte| u8::try_from(byte).ok()).unwrap_or(0);
+            bytes.splice(at..at, vec![byte; count]);
+        }
+        "zero" => bytes[at..end].fill(0),
+        "flip" => bytes[at] ^= 1,
+        "remove" => drop(bytes.drain(at..end)),
+        "crlf" => bytes = String::from_utf8_lossy(&bytes).replace('\n', "\r\n").into_bytes(),
+        "twice" => bytes.extend_from_within(at..end),
+        other => return Err(format!("unknown damage {other}")),
+    }
+    disk.put(path, bytes);
+    Ok(())
 }
 
 /// Makes one call of the contract.
@@ -348,4 +395,24 @@ pub fn page(page: Page) -> Value {
     // Numbers beyond what a reader of JSON holds stay in `text`.
     let messages = serde_json::from_str(&page.messages).unwrap_or(Value::Object(Map::new()));
     json!({"messages": messages, "text": page.messages, "next": page.next, "unreadable": page.unreadable, "damage": damage})
+}
+
+/// All that a store holds, as a golden file has it.
+///
+/// Errors: those of the store.
+pub fn dump(store: &mut dyn Sessions) -> Result<Value> {
+    let mut sessions = Map::new();
+    for trashed in [false, true] {
+        for listed in store.list(&ListQuery { trashed, limit: 1000, ..ListQuery::default() })?.sessions {
+            let id = listed.id.clone();
+            let read = page(store.read(&id, &Select::Last(10_000))?);
+            let branches: Vec<Value> = store
+                .branches(&id)?
+                .into_iter()
+                .map(|branch| json!([branch.tip, branch.shared, branch.current]))
+                .collect();
+            sessions.insert(id, json!({"session": session(listed), "text": read["text"], "unreadable": read["unreadable"], "branches": branches}));
+        }
+    }
+    Ok(Value::Object(sessions))
 }

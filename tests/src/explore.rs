@@ -26,6 +26,17 @@ pub struct Script {
     pub name: &'static str,
     /// What happens.
     pub acts: Vec<Act>,
+    /// So many acts only lead to where the script begins; their states are not visited.
+    pub skip: usize,
+    /// Of the bytes at which a write may be cut, every so many-th is visited, and the first and last ones.
+    pub every: usize,
+}
+
+impl Script {
+    /// A script that is visited as a whole.
+    pub fn new(name: &'static str, acts: Vec<Act>) -> Self {
+        Self { name, acts, skip: 0, every: 1 }
+    }
 }
 
 /// One act of a script. Processes are numbers from 1; each opens the store when it first does something.
@@ -63,7 +74,7 @@ const SURVIVOR: u64 = 400;
 /// In every so many-th state the write that follows is crashed too.
 const DEPTH_TWO_EVERY: u64 = 199;
 /// In every so many-th state of a process' death, a process that had the store open before goes on writing.
-const SURVIVOR_EVERY: u64 = 3;
+const SURVIVOR_EVERY: u64 = 5;
 
 /// An operation that a recorded script has carried out.
 #[derive(Clone, Debug)]
@@ -99,6 +110,8 @@ struct Recording {
     done: Vec<Done>,
     /// The model before each of them, and behind the last.
     models: Vec<Model>,
+    /// The first step to be visited.
+    first: usize,
 }
 
 fn failed(what: impl Debug) -> String {
@@ -116,7 +129,11 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
     disk.record();
     let mut stores: BTreeMap<u64, Store<SimHost>> = BTreeMap::new();
     let mut done: Vec<Done> = Vec::new();
-    for act in &script.acts {
+    let mut first = 0;
+    for (place, act) in script.acts.iter().enumerate() {
+        if place == script.skip {
+            first = disk.written();
+        }
         let processes = match act {
             Act::Do(process, _) | Act::Close(process) => vec![*process],
             Act::Race([one, other], _) => vec![one.0, other.0],
@@ -157,7 +174,7 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
     }
     done.sort_by_key(|done| done.commit);
     let models = models_of(&mut done, base)?;
-    Ok(Recording { steps, last, done, models })
+    Ok(Recording { steps, last, done, models, first })
 }
 
 /// The model before each operation and behind the last. Those that ran at the same time may count in either order.
@@ -242,7 +259,7 @@ fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHo
 /// A store with a history, at rest. Its processes must not be those of scripts.
 pub fn prepare(name: &'static str, acts: Vec<Act>) -> Result<Base, String> {
     let empty = Base { name: "empty", disk: Disk::default(), model: Model::default(), damaged: false };
-    let recording = record(&Script { name, acts }, &empty)?;
+    let recording = record(&Script::new(name, acts), &empty)?;
     let model = recording.models.last().cloned().unwrap_or_default();
     Ok(Base { name, disk: recording.last.rebooted(), model, damaged: false })
 }
@@ -350,7 +367,7 @@ pub fn explore(script: &Script, base: &Base, flaw: Option<Flaw>) -> Result<Stats
     let base = Base { disk: base.disk.clone().with_flaw(flaw), ..base.clone() };
     let told = |what: String| format!("script `{}` on a store `{}`: {what}", script.name, base.name);
     let recording = record(script, &base).map_err(told)?;
-    let mut explorer = Explorer { recording: &recording, stats: Stats::new(), states: 0 };
+    let mut explorer = Explorer { recording: &recording, stats: Stats::new(), states: 0, every: script.every };
     explorer.visit_all().map_err(told)?;
     Ok(explorer.stats)
 }
@@ -359,17 +376,18 @@ struct Explorer<'a> {
     recording: &'a Recording,
     stats: Stats,
     states: u64,
+    every: usize,
 }
 
 impl Explorer<'_> {
     fn visit_all(&mut self) -> Result<(), String> {
         let recording = self.recording;
-        for (place, step) in recording.steps.iter().enumerate() {
+        for (place, step) in recording.steps.iter().enumerate().skip(recording.first) {
             let under_way = recording.under_way(place, step.process);
             let path = under_way.map_or("open or close", |done| done.op.name());
             let session = under_way.map(|done| done.op.session());
             let at = At { step: place, path, model: "killed", file: step.call.path(), session, deep: true };
-            for stage in step.call.stages() {
+            for stage in sample(&step.call.stages(), self.every, place) {
                 let mut disk = step.before.clone();
                 // The script has carried it out: it cannot fail.
                 let _ = disk.perform(&step.call, stage);
@@ -402,9 +420,10 @@ impl Explorer<'_> {
     fn power_loss(&mut self, disk: &Disk, at: At<'_>) -> Result<(), String> {
         let tails = self.recording.candidates(at.step, Undone::Tails);
         let any = self.recording.candidates(at.step, Undone::Any);
-        let mut result = Ok(());
+        let (mut result, mut cuts) = (Ok(()), at.step);
         disk.after_power_loss(at.file, &mut |Image { loss, disk, wrong }| {
-            if result.is_err() {
+            cuts += usize::from(loss == Loss::Zeros);
+            if result.is_err() || loss == Loss::Zeros && cuts % self.every != 0 {
                 return;
             }
             let (model, candidates) = match loss {
@@ -437,6 +456,9 @@ impl Explorer<'_> {
         let settled = disk.disk();
         if !settled.is_durable() {
             self.settle(&settled, &op, &after, at)?;
+        }
+        if self.states % 11 == 0 {
+            diagnose(&disk)?;
         }
         if deep {
             self.crash_again(&steps, image.is_durable(), &[found.clone(), after], at)?;
@@ -506,14 +528,10 @@ impl Explorer<'_> {
         for step in steps {
             let stages = step.call.stages();
             let every = (stages.len() / 6).max(1);
-            let sample = stages
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| place % every == 0 || *place + 2 >= stages.len());
             let at = At { path: "recovery", file: step.call.path(), deep: false, ..at };
-            for (_, stage) in sample {
+            for stage in sample(&stages, every, 0) {
                 let mut disk = step.before.clone();
-                let _ = disk.perform(&step.call, *stage);
+                let _ = disk.perform(&step.call, stage);
                 self.check(&disk, candidates, At { model: "killed", ..at })?;
             }
             if !durable {
@@ -550,6 +568,12 @@ impl Explorer<'_> {
             .map(|_| ())
             .map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
     }
+}
+
+/// Every so many-th stage, the first one and the last two.
+fn sample(stages: &[Stage], every: usize, phase: usize) -> Vec<Stage> {
+    let chosen = |place: &usize| *place == 0 || *place + 2 >= stages.len() || (*place + phase) % every == 0;
+    (0..stages.len()).filter(chosen).map(|place| stages[place]).collect()
 }
 
 fn told(place: usize, step: &Step) -> String {
@@ -593,12 +617,25 @@ fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
     Err(differences.join("\n  or "))
 }
 
-fn look_closely(disk: &SimDisk, model: &Model) -> Result<Seen, String> {
+fn look_closely(disk: &SimDisk, model: &Model, page: u32) -> Result<Seen, String> {
     let mut store =
         open(disk, READER + 1, true).map_err(|error| format!("it does not open again: {error:?}"))?;
-    let seen = see(&mut store, 3)?;
+    let seen = see(&mut store, page)?;
     model.check(&seen)?;
     Ok(seen)
+}
+
+/// Whatever has happened, checkpoints tell the truth and the catalogue lists what there is.
+fn diagnose(disk: &SimDisk) -> Result<(), String> {
+    let report = open(disk, READER + 2, true).and_then(|mut store| store.doctor(false)).map_err(failed)?;
+    let value: serde_json::Value = serde_json::from_str(&report).map_err(failed)?;
+    let serious = ["checkpoint", "no-beginning", "wrong-name", "unreadable"];
+    let found = |finding: &serde_json::Value| serious.iter().any(|kind| finding["kind"] == *kind);
+    let is_bad = value["findings"].as_array().is_none_or(|findings| findings.iter().any(found));
+    if is_bad || value["catalogue"]["state"] == "stale" {
+        return Err(format!("the doctor says {report}"));
+    }
+    Ok(())
 }
 
 /// Every line of a log is records, or was reported as damage.

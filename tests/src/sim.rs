@@ -660,8 +660,10 @@ impl SimHost {
 
     /// Notes the size of a file, as a host that does not use `O_APPEND` would.
     fn look(&mut self, path: &str) {
-        let size = self.disk.shared().disk.bytes(path).map_or(0, <[u8]>::len);
-        self.ends.insert(path.to_owned(), size);
+        let shared = self.disk.shared();
+        if shared.disk.flaw == Some(Flaw::AppendAtOldEnd) {
+            self.ends.insert(path.to_owned(), shared.disk.bytes(path).map_or(0, <[u8]>::len));
+        }
     }
 
     fn piece(&mut self, path: &str, offset: u64, limit: u32) -> Result<Vec<u8>, FsError> {

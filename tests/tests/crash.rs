@@ -3,11 +3,12 @@
 //! `SESSILE_SCRIPT=<part of a name> cargo test --test crash` runs some scripts only.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sessile_core::{Durability, NewSession, SessionPatch, WriteOptions};
 use sessile_tests::explore::{Act, Base, Script, Stats, explore, prepare};
 use sessile_tests::model::{Model, Op};
-use sessile_tests::sim::{Disk, Flaw};
+use sessile_tests::sim::Disk;
 
 // Operations in few words. Sessions are `a`, its fork `b` and what a script makes.
 
@@ -104,14 +105,14 @@ fn races(name: &'static str, before: Vec<Op>, one: Op, other: Op) -> Vec<Script>
         // The other one knows the session too.
         acts.push(Act::Do(2, on(Op::Touch, "a")));
         acts.push(Act::Race([(1, one.clone()), (2, other.clone())], schedule.to_vec()));
-        Script { name, acts }
+        Script { skip: before.len() + 1, ..Script::new(name, acts) }
     };
     schedules.into_iter().map(script).collect()
 }
 
 /// Each needs a session `a` with four messages or more and its fork `b`.
 fn scripts() -> Vec<Script> {
-    let script = |name, ops| Script { name, acts: alone(1, ops) };
+    let script = |name, ops| Script::new(name, alone(1, ops));
     let a = "a";
     let mut scripts = vec![
         script("append synced", vec![append(a, "one", synced()), append(a, "two", synced())]),
@@ -266,27 +267,17 @@ fn scripts() -> Vec<Script> {
         ),
     ];
     let then = |process, op| Act::Do(process, op);
-    scripts.push(Script {
-        name: "close and open again",
-        acts: vec![
-            then(1, append(a, "1", buffered())),
-            Act::Close(1),
-            then(1, append(a, "2", synced())),
-            Act::Close(1),
-        ],
-    });
-    scripts.push(Script {
-        name: "another process closes later",
-        acts: vec![
-            then(1, append(a, "1", synced())),
-            then(2, append(a, "2", buffered())),
-            Act::Close(1),
-            Act::Close(2),
-        ],
-    });
-    scripts.push(Script {
-        name: "two processes in turn",
-        acts: vec![
+    scripts.push(Script::new(
+        "close and open again",
+        vec![then(1, append(a, "1", buffered())), Act::Close(1), then(1, append(a, "2", synced())), Act::Close(1)],
+    ));
+    scripts.push(Script::new(
+        "another process closes later",
+        vec![then(1, append(a, "1", synced())), then(2, append(a, "2", buffered())), Act::Close(1), Act::Close(2)],
+    ));
+    scripts.push(Script::new(
+        "two processes in turn",
+        vec![
             then(1, append(a, "1", synced())),
             then(2, append(a, "2", buffered())),
             then(1, on(Op::Compact, a)),
@@ -294,7 +285,7 @@ fn scripts() -> Vec<Script> {
             then(1, append(a, "3", named("x"))),
             then(2, text(a, 1, 0, "t", synced())),
         ],
-    });
+    ));
     let named_append = |text| append(a, text, named(text));
     scripts.extend(races("race: append, append", vec![], named_append("1"), append(a, "2", synced())));
     scripts.extend(races("race: the same named append", vec![], named_append("1"), named_append("1")));
@@ -385,52 +376,100 @@ fn bases() -> Vec<Base> {
     ]
 }
 
+/// A log that is due for a checkpoint.
+fn before_a_checkpoint() -> Base {
+    let mut acts = history();
+    acts.pop();
+    acts.extend((0..260).map(|_| Act::Do(50, on(Op::Touch, "a"))));
+    acts.extend([Act::Do(50, append("a", "7", named("seven"))), Act::Close(50)]);
+    prepare("before a checkpoint", acts).unwrap()
+}
+
 /// A store that does not exist yet: opening it and its first sessions are part of the script.
-fn from_nothing(script: &Script) -> (Base, Script) {
+fn from_nothing(script: &Script, skip: bool) -> (Base, Script) {
     let base = Base { name: "from nothing", disk: Disk::default(), model: Model::default(), damaged: false };
     let beginning = history().into_iter().filter_map(|act| match act {
         Act::Do(_, op) => Some(Act::Do(1, op)),
         _ => None,
     });
-    (base, Script { name: script.name, acts: beginning.chain(script.acts.clone()).collect() })
+    let beginning: Vec<Act> = beginning.collect();
+    let skip = if skip { beginning.len() + script.skip } else { 0 };
+    (base, Script { acts: [beginning, script.acts.clone()].concat(), skip, ..script.clone() })
 }
 
-fn chosen(scripts: Vec<Script>) -> Vec<Script> {
+/// What is visited: everything once, and once more on other stores, where fewer bytes are cut at.
+/// `SESSILE_CRASH=all` cuts at every byte of everything.
+fn work() -> Vec<(Base, Script)> {
     let wanted = std::env::var("SESSILE_SCRIPT").unwrap_or_default();
-    scripts.into_iter().filter(|script| script.name.contains(&wanted)).collect()
+    let all = std::env::var("SESSILE_CRASH").is_ok_and(|what| what == "all");
+    let sparse = |script: &Script, every| Script { every: if all { 1 } else { every }, ..script.clone() };
+    let bases = bases();
+    let mut work: Vec<(Base, Script)> = Vec::new();
+    for script in scripts().iter().filter(|script| script.name.contains(&wanted)) {
+        work.push((bases[0].clone(), script.clone()));
+        work.extend(bases[1..].iter().map(|base| (base.clone(), sparse(script, 13))));
+        work.push(from_nothing(&sparse(script, 17), true));
+    }
+    let opening = Script::new("open a store and begin", Vec::new());
+    let checkpoint = Script::new("append a checkpoint", alone(1, vec![append("a", "1", named("x")), append("a", "2", buffered())]));
+    if opening.name.contains(&wanted) {
+        work.push(from_nothing(&opening, false));
+    }
+    if checkpoint.name.contains(&wanted) {
+        work.push((before_a_checkpoint(), sparse(&checkpoint, 3)));
+    }
+    work
 }
 
 fn report(stats: &Stats) -> u64 {
     let models: BTreeSet<&str> = stats.keys().map(|(_, model)| *model).collect();
     for path in stats.keys().map(|(path, _)| *path).collect::<BTreeSet<&str>>() {
-        let counts =
-            models.iter().filter_map(|model| Some(format!("{model}: {}", stats.get(&(path, *model))?)));
+        let counts = models.iter().filter_map(|model| Some(format!("{model}: {}", stats.get(&(path, *model))?)));
         println!("{path:>14}  {}", counts.collect::<Vec<_>>().join(", "));
     }
     stats.values().sum()
 }
 
+/// Does all the work in two threads. Returns the states and what failed.
+fn visit(work: &[(Base, Script)]) -> (Stats, Vec<String>) {
+    let next = AtomicUsize::new(0);
+    let one = || {
+        let (mut stats, mut failures) = (Stats::new(), Vec::new());
+        while let Some((base, script)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match explore(script, base, None) {
+                Ok(visited) => visited.into_iter().for_each(|(key, count)| *stats.entry(key).or_default() += count),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        (stats, failures)
+    };
+    let parts: Vec<(Stats, Vec<String>)> = std::thread::scope(|scope| {
+        let threads = [scope.spawn(one), scope.spawn(one)];
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut all = (Stats::new(), Vec::new());
+    for (stats, failures) in parts {
+        stats.into_iter().for_each(|(key, count)| *all.0.entry(key).or_default() += count);
+        all.1.extend(failures);
+    }
+    all
+}
+
 #[test]
 fn what_was_acknowledged_survives_every_crash() {
-    let mut work: Vec<(Base, Script)> = Vec::new();
-    let bases = bases();
-    for script in chosen(scripts()) {
-        work.extend(bases.iter().map(|base| (base.clone(), script.clone())));
+    let (stats, failures) = visit(&work());
+    let states = report(&stats);
+    println!("{states} states");
+    assert!(failures.is_empty(), "{} scripts fail\n\n{}", failures.len(), failures.join("\n\n"));
+    if std::env::var("SESSILE_SCRIPT").is_ok() {
+        return;
     }
-    let mut failures: Vec<String> = Vec::new();
-    let mut stats = Stats::new();
-    for (base, script) in &work {
-        let result = std::panic::catch_unwind(|| explore(script, base, None))
-            .unwrap_or_else(|_| Err(format!("PANIC {}", script.name)));
-        match result {
-            Ok(counted) => {
-                counted.into_iter().for_each(|(key, count)| *stats.entry(key).or_default() += count)
-            }
-            Err(failure) => failures.push(failure),
-        }
+    assert!(states >= 200_000);
+    let visited: BTreeSet<&str> = stats.keys().map(|(path, _)| *path).collect();
+    for path in [
+        "open or close", "create", "facts", "touch", "append", "text", "patch", "parts", "revert", "unrevert", "switch", "fork",
+        "detach", "compact", "trash", "restore", "purge", "sync", "at rest", "recovery",
+    ] {
+        assert!(visited.contains(path), "no state of `{path}` was visited");
     }
-    println!("{} states", report(&stats));
-    println!("{} of {} fail", failures.len(), work.len());
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    let _ = (Flaw::SyncDoesNothing, from_nothing);
 }

@@ -4,7 +4,7 @@ use sessile_core::{
     Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select, Sessions,
     Store, WriteOptions,
 };
-use sessile_tests::sim::{Disk, SimDisk, SimHost};
+use sessile_tests::sim::{Disk, SimDisk, SimHost, Stage};
 
 const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
 
@@ -175,4 +175,26 @@ fn messages_that_cannot_be_read_are_no_branches() {
     let mut store = open(&SimDisk::new(damaged), 2);
     assert_eq!(read(&mut store, "a").unreadable, [2, 3]);
     assert_eq!(store.branches("a").unwrap().len(), 1);
+}
+
+/// A process is killed between the write and the sync of a seal. Another one finishes the rewrite and goes on in the
+/// new generation; then the power fails and the seal is lost.
+#[test]
+fn a_rewrite_that_another_process_finishes_is_durable_from_its_seal_on() {
+    let disk = SimDisk::new(Disk::default());
+    let mut one = open(&disk, 1);
+    create(&mut one, "a");
+    append(&mut one, "a", &WriteOptions::default());
+    disk.record();
+    let _ = one.compact("a");
+    let steps = disk.steps();
+    let seal = steps.iter().find(|step| step.call.name() == "append" && step.call.path().starts_with("sessions/")).unwrap();
+    let mut killed = seal.before.clone();
+    killed.perform(&seal.call, Stage::Visible).unwrap();
+    let disk = SimDisk::new(killed);
+    append(&mut open(&disk, 2), "a", &WriteOptions::default());
+    disk.disk().after_power_loss("", &mut |image| {
+        let page = read(&mut open(&SimDisk::new(image.disk), 3), "a");
+        assert_eq!(page.messages.matches("hello").count(), 2);
+    });
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use check::examine;
 pub use message::show_messages;
-pub use session::{ListedSessions, list_sessions, print_sessions};
+pub use session::{list_sessions, named, print_sessions};
 
 use crate::args::{Cli, Command, Completions, Import};
 use crate::exit::OK;

@@ -8,7 +8,6 @@ use sessile::{ErrorKind, ListQuery, NewSession, Session, SessionPatch, Status, S
 use super::Context;
 use crate::args;
 use crate::exit::{OK, error};
-use crate::import::imported_activity;
 use crate::opening::find;
 use crate::output::{BOLD, Cell, Column, DIM, GOOD, ID, Out, Table};
 use crate::output::{ago, bytes, counted, date_time, grouped, now_ms, safe_line};
@@ -198,8 +197,7 @@ pub fn print_sessions(out: &mut Out, listed: &ListedSessions) -> Result<()> {
             Some(title) => Cell::new(safe_line(title)),
             None => Cell::styled("untitled", DIM),
         };
-        let active = imported_activity(session).unwrap_or(facts.active);
-        let last = if session.message_count == 0 { String::new() } else { ago(active, now) };
+        let last = if session.message_count == 0 { String::new() } else { ago(facts.active, now) };
         table.row(vec![
             Cell::styled(safe_line(id), ID),
             title,
@@ -272,7 +270,7 @@ fn print_facts(out: &mut Out, session: &Session) -> Result<()> {
     let head = (session.head > 0).then(|| format!("{}, the last one is {}", grouped(session.message_count), session.head));
     let status = if facts.status == Status::Running { format!("{GOOD}running{GOOD:#}") } else { facts.status.name().into() };
     let tags = (!facts.tags.is_empty()).then(|| safe_line(&facts.tags.join(", ")));
-    let rows: [(&str, Option<String>); 19] = [
+    let rows: [(&str, Option<String>); 18] = [
         ("id", Some(format!("{ID}{}{ID:#}", safe_line(&session.id)))),
         ("title", title),
         ("scope", Some(safe_line(&facts.scope)).filter(|scope| !scope.is_empty())),
@@ -290,7 +288,6 @@ fn print_facts(out: &mut Out, session: &Session) -> Result<()> {
         ("active", time(facts.active)),
         ("trashed", facts.trashed.and_then(time)),
         ("log", Some(format!("{}, generation {}", bytes(session.log_bytes), session.generation))),
-        ("imported", imported_activity(session).map(|ms| format!("its last message is of {}", date_time(ms)))),
         ("metadata", facts.metadata.as_ref().map(|json| safe_line(json.as_str()))),
     ];
     for (name, value) in rows {

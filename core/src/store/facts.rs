@@ -124,6 +124,12 @@ impl<H: Host> Store<H> {
     /// Removes the files of a session that has ended for good and that no fork needs.
     fn collect(&mut self, name: &Name, id: &str) -> Result<()> {
         let generations = self.generations(name)?;
+        let Some(last) = generations.last() else { return Ok(()) };
+        // Another process may have died before the disk had the purge.
+        match self.host.sync(&name.log(*last)) {
+            Err(error) if error.kind == FsErrorKind::NotFound => return Ok(()),
+            synced => synced?,
+        }
         let mut kept = 0;
         // The last one holds the purge: it goes last, or an older one would come back to life.
         for (place, generation) in generations.iter().enumerate() {

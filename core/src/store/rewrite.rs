@@ -89,6 +89,9 @@ impl<H: Host> Store<H> {
         if self.host.stat(&name.log(generation + 1)).is_ok() {
             return Ok(());
         }
+        // Whoever sealed it may have died before the disk had the seal: without it, what is written to the next one
+        // would be forgotten for what this one still holds.
+        self.host.sync(old.path())?;
         let text = self.next_generation(&mut old, why)?;
         // Somebody may be so late that even the next one has been rewritten and removed: what he creates lies below
         // the highest generation, where nobody looks.

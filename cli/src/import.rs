@@ -1,0 +1,578 @@
+//! `sessile import`: finds session files, hands their bytes to the importer and writes what comes back.
+//!
+//! Every message is appended with its key as operation id, so nothing is ever doubled: not by importing again, not
+//! by two imports at once, not after a crash in the middle. What a file has given is noted in the session's metadata
+//! (`imported`); it only saves work, and where it is absent or does not fit the file, the operation ids decide.
+//!
+//! Lines that are no messages travel with the messages, verbatim, in `source.extra` of one of them, beside
+//! `source.raw`. As messages of their own they would distort counts, tails and what a host sends to a model; as a
+//! session of their own they would distort lists and stay behind in a fork or a purge.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sessile::import::{Import, ImportedExtra, ImportedMessage, ImportedSession, claude};
+use sessile::{
+    Durability, Error, ErrorKind, MessageChange, MessageRef, NewSession, Session, SessionPatch, Store, WriteOptions,
+};
+
+use crate::commands::Context;
+use crate::exit::{OK, error};
+use crate::output::{BOLD, DIM, DOUBTFUL, Out, counted, grouped, safe_line};
+
+/// How much of a file tells what it is.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Extra lines travel in portions of about this size, so that no message gets heavy by them.
+const EXTRA_BYTES: usize = 64 * 1024;
+/// How many problems of a file people are shown; `--json` has all.
+const PROBLEMS_SHOWN: usize = 5;
+
+const FORMAT: &str = "claude-code";
+
+/// What an import has done.
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    /// Files that were imported.
+    pub files: u64,
+    /// Lines of these files.
+    pub lines: u64,
+    pub sessions: Count,
+    pub messages: Count,
+    /// Lines that are no messages.
+    pub other_lines: Count,
+    /// The sessions, in the order in which they were written.
+    pub session_ids: Vec<String>,
+    /// What could not be taken as it stands.
+    pub problems: Vec<Problem>,
+    /// Files that are not what was asked for.
+    pub skipped: Vec<Skipped>,
+}
+
+/// How many were new, and how many the store had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub new: u64,
+    pub known: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    pub file: String,
+    /// The line, where the problem has one.
+    pub line: Option<u64>,
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Skipped {
+    pub file: String,
+    pub reason: String,
+}
+
+impl Count {
+    fn total(self) -> u64 {
+        self.new + self.known
+    }
+
+    fn add(&mut self, is_new: bool) {
+        *(if is_new { &mut self.new } else { &mut self.known }) += 1;
+    }
+}
+
+/// Runs `import claude`.
+pub fn claude(context: &mut Context, paths: &[PathBuf]) -> Result<u8> {
+    let mut summary = Summary::default();
+    let files = find_files(paths, &mut summary)?;
+    let mut store = context.opening.make()?;
+    let outcome = import_files(&mut store, &files, &mut summary, !context.out.json);
+    if context.out.json {
+        if outcome.is_ok() {
+            context.out.document(&summary)?;
+        }
+    } else {
+        print_summary(&mut context.out, &summary, PROBLEMS_SHOWN)?;
+    }
+    outcome.map(|()| OK)
+}
+
+/// Finds the files in `paths`, in the order of their names.
+///
+/// Errors: `not-found` where a path does not exist. What cannot be read below one is noted.
+pub fn find_files(paths: &[PathBuf], summary: &mut Summary) -> Result<Vec<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let shown = path.display();
+        let facts = fs::metadata(path).with_context(|| format!("cannot import {shown}; give a file or a directory"))?;
+        if facts.is_dir() {
+            walk(path, &mut found, summary);
+        } else {
+            found.insert(path.clone());
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Collects session files below a directory. Links are not followed: they can lead in circles.
+fn walk(directory: &Path, found: &mut BTreeSet<PathBuf>, summary: &mut Summary) {
+    let mut skip = |path: &Path, reason: String| {
+        summary.skipped.push(Skipped { file: path.display().to_string(), reason });
+    };
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(cause) => {
+                skip(&directory, format!("cannot be read: {cause}"));
+                continue;
+            }
+        };
+        for entry in entries {
+            let (path, kind) = match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+                Ok(entry) => entry,
+                Err(cause) => {
+                    skip(&directory, format!("cannot be read whole: {cause}"));
+                    continue;
+                }
+            };
+            let is_session = path.extension().is_some_and(|extension| extension == "jsonl");
+            if kind.is_dir() {
+                waiting.push(path);
+            } else if is_session && kind.is_file() {
+                found.insert(path);
+            } else if is_session {
+                skip(&path, "a link; give the file itself".to_owned());
+            }
+        }
+    }
+}
+
+/// Imports files. What is wrong with one of them does not stop the others; what is wrong with the store does.
+pub fn import_files(store: &mut Store, files: &[PathBuf], summary: &mut Summary, with_bar: bool) -> Result<()> {
+    let sizes: Vec<u64> = files.iter().map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).collect();
+    let bar = progress(sizes.iter().sum(), with_bar);
+    let mut seen = BTreeSet::new();
+    let mut imported = Ok(());
+    for (file, bytes) in files.iter().zip(sizes) {
+        bar.set_message(file.file_name().map(|name| safe_line(&name.to_string_lossy())).unwrap_or_default());
+        imported = import_file(store, file, summary, &mut seen);
+        if imported.is_err() {
+            break;
+        }
+        bar.inc(bytes);
+    }
+    bar.finish_and_clear();
+    imported
+}
+
+fn progress(bytes: u64, with_bar: bool) -> ProgressBar {
+    if !with_bar || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(bytes);
+    let template = "{bar:30.cyan/dim} {bytes}/{total_bytes} {wide_msg:.dim}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut BTreeSet<String>) -> Result<()> {
+    let shown = file.display().to_string();
+    let skip = |summary: &mut Summary, reason: String| summary.skipped.push(Skipped { file: shown.clone(), reason });
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(cause) => {
+            skip(summary, format!("cannot be read: {cause}"));
+            return Ok(());
+        }
+    };
+    if !claude::looks_like(bytes.get(..HEAD_BYTES).unwrap_or(&bytes)) {
+        let reason = if bytes.is_empty() { "empty" } else { "not a session of Claude Code" };
+        skip(summary, reason.to_owned());
+        return Ok(());
+    }
+    let Import { sessions, problems, lines, .. } = parse(file, &bytes);
+    drop(bytes);
+    summary.files += 1;
+    summary.lines += lines;
+    for problem in problems {
+        summary.problems.push(Problem { file: shown.clone(), line: Some(problem.line), reason: problem.what });
+    }
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    for session in sessions {
+        let id = session.id.clone();
+        let mut writing = Writing { store, file: &name, shown: &shown, summary };
+        match writing.write(&session) {
+            Ok(is_new) if seen.insert(id.clone()) => {
+                summary.sessions.add(is_new);
+                summary.session_ids.push(id);
+            }
+            Ok(_) => {}
+            Err(cause) if is_of_session(cause.kind) => {
+                let reason = format!("session {id} was not taken whole: {}", cause.message);
+                summary.problems.push(Problem { file: shown.clone(), line: None, reason });
+            }
+            Err(cause) => return Err(anyhow::Error::new(cause).context(format!("cannot import {shown}"))),
+        }
+    }
+    Ok(())
+}
+
+/// Whether an error is about one session, so that the next one may go well.
+fn is_of_session(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Damaged | ErrorKind::NotFound)
+}
+
+/// `<parent>/subagents/agent-<id>.jsonl` is a sub-agent's file, everything else a session's.
+fn parse(path: &Path, bytes: &[u8]) -> Import {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let directory = path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "subagents"));
+    let parent = directory.and_then(Path::parent).and_then(Path::file_name).map(|name| name.to_string_lossy());
+    match (parent, stem.strip_prefix("agent-")) {
+        (Some(parent), Some(agent_id)) => {
+            let meta = fs::read(path.with_extension("meta.json")).ok();
+            claude::sub_agent(&parent, agent_id, meta.as_deref(), bytes)
+        }
+        _ => claude::session(&stem, bytes),
+    }
+}
+
+/// What the metadata of a session says about its import, under `imported`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Noted {
+    files: BTreeMap<String, NotedFile>,
+}
+
+/// How much of a file a session has: the first so many messages and other lines, and hashes by which they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct NotedFile {
+    messages: usize,
+    messages_hash: String,
+    other_lines: usize,
+    other_lines_hash: String,
+}
+
+impl Noted {
+    fn of(session: &Session) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            imported: Option<Noted>,
+        }
+        let metadata = session.facts.metadata.as_ref()?;
+        serde_json::from_str::<Metadata>(metadata.as_str()).ok()?.imported
+    }
+}
+
+/// Writing what one file has given.
+struct Writing<'a> {
+    store: &'a mut Store,
+    /// The file's name, which the metadata keeps.
+    file: &'a str,
+    /// The path, for people.
+    shown: &'a str,
+    summary: &'a mut Summary,
+}
+
+/// Extra lines by the number of their line, as texts: nothing in them can be taken for anything else.
+type Extra = BTreeMap<String, String>;
+
+impl Writing<'_> {
+    /// Writes a session and returns whether it is new.
+    fn write(&mut self, session: &ImportedSession) -> Result<bool, Error> {
+        let (stored, is_new) = self.find_or_create(session)?;
+        let noted = Noted::of(&stored).unwrap_or_default();
+        let known = noted.files.get(self.file).cloned().unwrap_or_default();
+
+        let keys = || session.messages.iter().map(|message| message.key.as_str());
+        let lines = || session.extra.iter().map(|extra| extra.json.as_str());
+        let known_messages = if hash(keys().take(known.messages)) == known.messages_hash { known.messages } else { 0 };
+        let knows_lines = hash(lines().take(known.other_lines)) == known.other_lines_hash;
+        let known_lines = if knows_lines { known.other_lines } else { 0 };
+
+        let new_lines = session.extra.get(known_lines..).unwrap_or_default();
+        let mut portions = portions(new_lines);
+        let new_messages = session.messages.get(known_messages..).unwrap_or_default();
+        let messages = self.append_messages(session, new_messages, &mut portions)?;
+        // Where the file's beginning is another now, numbers of lines may occur twice: only a message of its own
+        // keeps both.
+        let may_patch = known.other_lines == 0 || knows_lines;
+        for portion in portions.into_iter().rev() {
+            self.append_rest(session, portion, may_patch)?;
+        }
+
+        self.summary.messages.new += messages.new;
+        self.summary.messages.known += messages.known + known_messages as u64;
+        self.summary.other_lines.new += new_lines.len() as u64;
+        self.summary.other_lines.known += known_lines as u64;
+        let now = NotedFile {
+            messages: session.messages.len(),
+            messages_hash: hash(keys()),
+            other_lines: session.extra.len(),
+            other_lines_hash: hash(lines()),
+        };
+        if now != known {
+            self.note(&stored, session, &now)?;
+        }
+        Ok(is_new)
+    }
+
+    fn find_or_create(&mut self, session: &ImportedSession) -> Result<(Session, bool), Error> {
+        let stored = match self.store.get(&session.id) {
+            Err(cause) if cause.kind == ErrorKind::NotFound => {
+                let new = NewSession {
+                    id: Some(session.id.clone()),
+                    scope: session.scope.clone().unwrap_or_default(),
+                    title: session.title.clone(),
+                    title_manual: session.title_manual,
+                    agent: session.agent.clone(),
+                    provider: session.provider.clone(),
+                    model: session.model.clone(),
+                    parent: session.parent.clone(),
+                    tags: session.tags.clone(),
+                    created_at: session.created_ms,
+                    ..NewSession::default()
+                };
+                match self.store.create(&new) {
+                    // Another import was first.
+                    Err(cause) if cause.kind == ErrorKind::Conflict => self.store.get(&session.id)?,
+                    created => return Ok((created?, true)),
+                }
+            }
+            found => found?,
+        };
+        if stored.facts.trashed.is_some() {
+            let message = "it is in the trash; `sessile restore` it and import again".to_owned();
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        Ok((stored, false))
+    }
+
+    /// Appends messages, each under its key. New ones take a portion of the extra lines with them, the last portion
+    /// first.
+    fn append_messages(
+        &mut self,
+        session: &ImportedSession,
+        messages: &[ImportedMessage],
+        portions: &mut Vec<Extra>,
+    ) -> Result<Count, Error> {
+        let id = &session.id;
+        let mut count = Count::default();
+        // A message without a time of its own is as old as the one before it.
+        let mut at = session.created_ms;
+        // Behind a message that was there, more of them are likely: a portion would cross for nothing.
+        let mut was_new = true;
+        for message in messages {
+            let extra = portions.last().filter(|_| was_new);
+            at = message.created_ms.or(at);
+            let options = WriteOptions { op: Some(message.key.clone()), at, ..buffered() };
+            let json = format!("[{}]", self.with_source(message, extra));
+            match self.store.append(id, &json, &options) {
+                Ok(appended) => {
+                    if !appended.repeated && extra.is_some() {
+                        portions.pop();
+                    }
+                    was_new = !appended.repeated;
+                    count.add(was_new);
+                }
+                Err(cause) if cause.kind == ErrorKind::Invalid => {
+                    let reason = format!("message {} of session {id} was not taken: {}", message.key, cause.message);
+                    self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(count)
+    }
+
+    /// A message with extra lines in its `source`. The rest of its text stays as it is.
+    fn with_source(&self, message: &ImportedMessage, extra: Option<&Extra>) -> String {
+        #[derive(Deserialize)]
+        struct Sourced<'a> {
+            #[serde(borrow)]
+            source: &'a RawValue,
+        }
+        let json = message.json.as_str();
+        let Some(extra) = extra else { return json.to_owned() };
+        let added = self.extra_member(extra);
+        // The offset of the closing bracket of `source`, which stands in `json` itself.
+        let end = serde_json::from_str::<Sourced<'_>>(json).ok().filter(|sourced| sourced.source.get().ends_with('}'));
+        let end = end.map(|sourced| sourced.source.get()).map(|source| source.as_ptr().addr() - json.as_ptr().addr() + source.len() - 1);
+        match end.and_then(|end| json.split_at_checked(end)) {
+            Some((before, after)) => format!("{before},{added}{after}"),
+            None => json.to_owned(),
+        }
+    }
+
+    fn extra_member(&self, extra: &Extra) -> String {
+        format!("\"extra\":{}", serde_json::json!({ self.file: extra }))
+    }
+
+    /// Keeps extra lines for which no new message came: with the first message, or, where that cannot be, in a
+    /// hidden message of their own.
+    fn append_rest(&mut self, session: &ImportedSession, portion: Extra, may_patch: bool) -> Result<(), Error> {
+        let (id, member) = (&session.id, self.extra_member(&portion));
+        let options = WriteOptions { at: session.updated_ms, ..buffered() };
+        if may_patch {
+            let patch = MessageChange::Patch(format!("{{\"source\":{{{member}}}}}"));
+            match self.store.update_message(id, &MessageRef::Seq(1), &patch, &options) {
+                // There is no message, or it would get too large.
+                Err(cause) if matches!(cause.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {}
+                patched => return patched.map(|_| ()),
+            }
+        }
+        let texts = portion.values().map(String::as_str);
+        let op = format!("extra-{}-{}", hash([self.file]), hash(texts));
+        let source = format!("{{\"format\":\"{FORMAT}\",{member}}}");
+        let message = format!("[{{\"role\":\"system\",\"parts\":[],\"hidden\":true,\"source\":{source}}}]");
+        self.store.append(id, &message, &WriteOptions { op: Some(op), ..options }).map(|_| ())
+    }
+
+    /// Notes what the session has of the file now, durably, which makes everything before it durable too.
+    fn note(&mut self, stored: &Session, session: &ImportedSession, now: &NotedFile) -> Result<(), Error> {
+        let imported = serde_json::json!({ "imported": { "format": FORMAT, "files": { self.file: now } } });
+        let mut patch = SessionPatch { metadata: Some(Some(imported.to_string())), ..SessionPatch::default() };
+        // What the file says of itself may have changed as it grew; what a person has chosen here stays.
+        let changed =
+            |old: &Option<String>, new: &Option<String>| (new.is_some() && old != new).then(|| new.clone());
+        if !stored.facts.title_manual || session.title_manual {
+            patch.title = changed(&stored.facts.title, &session.title);
+            patch.title_manual = patch.title.as_ref().map(|_| session.title_manual);
+        }
+        patch.model = changed(&stored.facts.model, &session.model);
+        patch.provider = changed(&stored.facts.provider, &session.provider);
+        // The session is as old as what was said in it, so that lists stand in the order of its use.
+        let options = WriteOptions { at: session.updated_ms, ..WriteOptions::default() };
+        self.store.update(&session.id, &patch, &options).map(|_| ())
+    }
+}
+
+/// A session's messages are synced together, at its end.
+fn buffered() -> WriteOptions {
+    WriteOptions { durability: Durability::Buffered, ..WriteOptions::default() }
+}
+
+/// Extra lines in portions of a bounded size, the first portion last. Several values on one line are numbered.
+fn portions(extra: &[ImportedExtra]) -> Vec<Extra> {
+    let mut portions = Vec::new();
+    let mut portion = Extra::new();
+    let mut portion_bytes = 0;
+    let mut of_line = (0, 0);
+    for ImportedExtra { line, json } in extra {
+        of_line = if of_line.0 == *line { (*line, of_line.1 + 1) } else { (*line, 1) };
+        let key = if of_line.1 == 1 { line.to_string() } else { format!("{line}.{}", of_line.1) };
+        if portion_bytes > 0 && portion_bytes + json.len() > EXTRA_BYTES {
+            portions.push(std::mem::take(&mut portion));
+            portion_bytes = 0;
+        }
+        portion_bytes += json.len();
+        portion.insert(key, json.clone());
+    }
+    if !portion.is_empty() {
+        portions.push(portion);
+    }
+    portions.reverse();
+    portions
+}
+
+/// FNV-1a over texts: the same in every version, and good enough to tell a file that grew from one that changed.
+fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for text in texts {
+        for byte in text.bytes().chain([0xff]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}
+
+/// Prints what an import has done: what deserves a look, then a sentence, which a long list does not push away.
+pub fn print_summary(out: &mut Out, summary: &Summary, shown_max: usize) -> Result<()> {
+    let Summary { sessions, messages, other_lines, problems, skipped, .. } = summary;
+    let mut by_file: BTreeMap<&str, Vec<&Problem>> = BTreeMap::new();
+    for problem in problems {
+        by_file.entry(&problem.file).or_default().push(problem);
+    }
+    let mut by_file: Vec<_> = by_file.into_iter().collect();
+    by_file.sort_by_key(|(file, problems)| (Reverse(problems.len()), *file));
+    for (file, problems) in by_file {
+        out.line(&safe_line(file))?;
+        for Problem { line, reason, .. } in problems.iter().take(shown_max) {
+            let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            out.line(&format!("  {DOUBTFUL}{line}{DOUBTFUL:#}{}", safe_line(reason)))?;
+        }
+        if problems.len() > shown_max {
+            out.line(&format!("  {DIM}{} more; --json lists them{DIM:#}", problems.len() - shown_max))?;
+        }
+    }
+    for Skipped { file, reason } in skipped {
+        out.line(&safe_line(file))?;
+        out.line(&format!("  {DIM}skipped:{DIM:#} {}", safe_line(reason)))?;
+    }
+    let parts = |count: &Count| format!("{} new, {} known", grouped(count.new), grouped(count.known));
+    out.line(&format!(
+        "{BOLD}{}{BOLD:#}: {} ({}), {} ({}), {} kept, {}",
+        counted(summary.files, "file"),
+        counted(sessions.total(), "session"),
+        parts(sessions),
+        counted(messages.total(), "message"),
+        parts(messages),
+        counted(other_lines.total(), "other line"),
+        counted(problems.len() as u64, "problem"),
+    ))?;
+    Ok(())
+}
+
+/// Refuses a directory without sessions, for those who need some.
+pub fn require_sessions(summary: &Summary, directory: &Path) -> Result<()> {
+    if summary.sessions.total() > 0 {
+        return Ok(());
+    }
+    let message = format!("there is no session of Claude Code in {}; give another directory", directory.display());
+    Err(error(ErrorKind::NotFound, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extra(line: u64, json: &str) -> ImportedExtra {
+        ImportedExtra { line, json: json.to_owned() }
+    }
+
+    #[test]
+    fn values_of_one_line_get_keys_of_their_own() {
+        let portions = portions(&[extra(3, "{}"), extra(3, "[]"), extra(4, "1")]);
+        assert_eq!(portions.len(), 1);
+        assert_eq!(portions[0].keys().collect::<Vec<_>>(), ["3", "3.2", "4"]);
+    }
+
+    #[test]
+    fn extra_lines_travel_in_bounded_portions_the_first_one_last() {
+        let long = "x".repeat(EXTRA_BYTES - 1);
+        let portions = portions(&[extra(1, &long), extra(2, "yy"), extra(3, "z")]);
+        let keys: Vec<Vec<&String>> = portions.iter().map(|portion| portion.keys().collect()).collect();
+        assert_eq!(keys, [vec!["2", "3"], vec!["1"]]);
+    }
+
+    #[test]
+    fn a_hash_tells_texts_apart_and_not_only_their_bytes() {
+        assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
+        assert_eq!(hash(["a"]), hash(["a"]));
+    }
+
+    #[test]
+    fn a_sub_agent_is_known_by_its_place() {
+        let line = b"{\"type\":\"user\",\"uuid\":\"u\",\"sessionId\":\"s\",\"isSidechain\":true,\"message\":{\"role\":\"user\",\"content\":\"hi\"}}\n";
+        assert_eq!(parse(Path::new("a/s/subagents/agent-7.jsonl"), line).sessions[0].id, "s/agent-7");
+        assert_eq!(parse(Path::new("a/s.jsonl"), line).sessions[0].parent.as_deref(), Some("s"));
+    }
+}
