@@ -2,7 +2,7 @@
 
 use sessile_core as core;
 
-use crate::bindings::sessile::store::{filesystem, types};
+use crate::generated::sessile::store::{filesystem, types};
 
 impl From<core::Durability> for filesystem::Durability {
     fn from(durability: core::Durability) -> Self {

@@ -5,13 +5,13 @@
 
 #![allow(unsafe_code, reason = "the bindings' entry points, which `export!` writes here")]
 
-mod bindings;
 mod convert;
+mod generated;
 
 use std::cell::RefCell;
 
-use bindings::exports::sessile::store::sessions as contract;
-use bindings::sessile::store::{clock, entropy, filesystem, types};
+use generated::exports::sessile::store::sessions as contract;
+use generated::sessile::store::{clock, entropy, filesystem, types};
 use sessile_core::{Error, ErrorKind, Fs, FsError, Result, Sessions, Store, Text};
 
 /// What the host gives, as the core wants it.
@@ -218,4 +218,4 @@ impl contract::Guest for Component {
     }
 }
 
-bindings::export!(Component with_types_in bindings);
+generated::export!(Component with_types_in generated);
