@@ -52,8 +52,15 @@ pub struct Global {
     /// Print JSON: one document, or one per line where messages stream
     #[arg(long, global = true)]
     pub json: bool,
-    /// What runs the store: the WebAssembly component, or the same code compiled in
-    #[arg(long, global = true, value_enum, default_value_t, hide_short_help = true)]
+    /// What runs the store: `component`, sandboxed, or `native`, the same code compiled in
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_short_help = true,
+        hide_possible_values = true
+    )]
     pub engine: EngineName,
 }
 
@@ -85,32 +92,25 @@ impl From<EngineName> for Engine {
     }
 }
 
+/// What to do. A command without a text here has it at the type of its options.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a session and print its id
     New(New),
-    /// Append a message, or messages from standard input
     Append(Append),
-    /// Show messages of a session
     Show(Show),
-    /// List sessions, the one that changed last first
     #[command(visible_alias = "list")]
     Ls(Ls),
     /// Show what is known of a session
     Info(OneSession),
-    /// Change what is known of a session
     Set(Set),
-    /// Make a session that begins with another's messages, and print its id
     Fork(Fork),
     /// Make a fork independent of its parent
     Detach(OneSession),
     /// Rewrite a session's log with all changes merged in
     Compact(OneSession),
-    /// Hide all messages behind one
     Revert(Revert),
     /// Show again what reverts have hidden
     Unrevert(OneSession),
-    /// Go to any message of any branch
     Switch(Switch),
     /// List the branches of a session
     Branches(OneSession),
@@ -125,11 +125,9 @@ pub enum Command {
     /// Bring sessions of other agents here
     #[command(subcommand)]
     Import(Import),
-    /// Check the whole store
     Doctor(Doctor),
     /// Print a script that completes commands and options
     Completions(Completions),
-    /// Show the store at work in a temporary directory
     Demo(Demo),
     /// Append messages and acknowledge each: a process that `demo` starts and kills
     #[command(hide = true)]
@@ -274,36 +272,35 @@ Examples:
   sessile set last --title \"Fix the build\" --tag ci --tag rust
   sessile set last --status done --model \"\"
   sessile set last --meta '{\"branch\":\"main\",\"draft\":null}'     a null takes a member away")]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub struct Set {
     /// The session: its id, the beginning of its id, or `last`
     pub id: String,
     /// The title; it counts as chosen by you
-    #[arg(long, value_name = "TEXT", group = "change")]
+    #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
     /// Take the title away
-    #[arg(long, conflicts_with = "title", group = "change")]
+    #[arg(long, conflicts_with = "title")]
     pub no_title: bool,
     /// Whom it belongs to
-    #[arg(long, value_name = "TEXT", group = "change")]
+    #[arg(long, value_name = "TEXT")]
     pub scope: Option<String>,
     /// The agent; empty takes it away
-    #[arg(long, value_name = "NAME", group = "change")]
+    #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
     /// The model; empty takes it away
-    #[arg(long, value_name = "NAME", group = "change")]
+    #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// The provider of the model; empty takes it away
-    #[arg(long, value_name = "NAME", group = "change")]
+    #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
     /// What the session is doing
-    #[arg(long, value_parser = PossibleValuesParser::new(Status::ALL.map(Status::name)), group = "change")]
+    #[arg(long, value_parser = PossibleValuesParser::new(Status::ALL.map(Status::name)))]
     pub status: Option<String>,
     /// A tag; those given replace all tags, a single empty one takes all away
-    #[arg(long = "tag", value_name = "TEXT", group = "change")]
+    #[arg(long = "tag", value_name = "TEXT")]
     pub tags: Vec<String>,
     /// A merge patch (RFC 7396) of the metadata; `null` takes all away
-    #[arg(long, value_name = "PATCH", group = "change")]
+    #[arg(long, value_name = "PATCH")]
     pub meta: Option<String>,
 }
 

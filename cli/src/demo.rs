@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use sessile::{ErrorKind, ForkOptions, Message, MessageRef, NewSession, Select, Session, Store, WriteOptions};
+use sessile::{
+    ErrorKind, ForkOptions, Message, MessageRef, NewSession, Select, Session, Store, WriteOptions,
+};
 
 use crate::args::{self, EngineName};
 use crate::commands::{Context, examine, list_sessions, named, print_sessions, show_messages};
@@ -77,7 +79,9 @@ pub fn run(context: &mut Context, args: &args::Demo, engine: EngineName) -> Resu
     if let Err(cause) = told {
         // What went wrong should be looked at where it lies.
         let kept = directory.keep();
-        return Err(cause.context(format!("the demo failed; its store is in {}", kept.join("store").display())));
+        return Err(
+            cause.context(format!("the demo failed; its store is in {}", kept.join("store").display()))
+        );
     }
     story.figures.seconds = started.elapsed().as_secs_f64();
     story.conclude()?;
@@ -117,7 +121,8 @@ impl Story {
         let mut store = self.opening.write()?;
         let fork = self.fork(&mut store, &longest)?;
         self.revert(&mut store, &fork)?;
-        let shared = store.create(&NewSession { title: Some("Three writers".into()), ..NewSession::default() })?;
+        let shared =
+            store.create(&NewSession { title: Some("Three writers".into()), ..NewSession::default() })?;
         drop(store);
         let mut acks = self.write_from_two(&shared)?;
         acks.extend(self.kill_one(&shared)?);
@@ -158,7 +163,9 @@ impl Story {
 
         let mut again = Summary::default();
         import_files(&mut store, &files, &mut again, false)?;
-        check(again.messages.new == 0, || format!("importing again has added {}", counted(again.messages.new, "message")))?;
+        check(again.messages.new == 0, || {
+            format!("importing again has added {}", counted(again.messages.new, "message"))
+        })?;
         self.out.line("Again, the same files: 0 messages added, because every one carries a key.")?;
         Ok(())
     }
@@ -186,7 +193,8 @@ impl Story {
         let written = directory_bytes(&self.opening.directory).saturating_sub(before);
         let shared = counted(fork.message_count, "message");
         self.out.line(&named(&fork))?;
-        self.out.line(&format!("The fork has {shared} and wrote {}; no message was copied.", bytes(written)))?;
+        self.out
+            .line(&format!("The fork has {shared} and wrote {}; no message was copied.", bytes(written)))?;
         check(fork.message_count == session.message_count, || format!("the fork has {shared}"))?;
         self.figures.fork_messages = fork.message_count;
         self.figures.fork_bytes = written;
@@ -234,7 +242,8 @@ impl Story {
 
     fn kill_one(&mut self, session: &Session) -> Result<Vec<Ack>> {
         self.begin("Kill a third process with SIGKILL in the middle of its work.")?;
-        let mut writer = Writer::start(&self.opening.directory, self.engine, &session.id, "doomed", NEVER_REACHED)?;
+        let mut writer =
+            Writer::start(&self.opening.directory, self.engine, &session.id, "doomed", NEVER_REACHED)?;
         let mut acks = writer.acks(ACKNOWLEDGED_MIN)?;
         writer.child.kill().context("the third writer cannot be killed")?;
         // What it had acknowledged before it died may still be in the pipe.
@@ -243,7 +252,9 @@ impl Story {
         self.figures.acknowledged_before_kill = acks.len() as u64;
         let count = counted(acks.len() as u64, "message");
         self.out.line(&format!("process {} (doomed): {status}, {count} acknowledged", writer.child.id()))?;
-        check(!status.success() && acks.len() >= ACKNOWLEDGED_MIN, || "the third writer ended by itself".to_owned())?;
+        check(!status.success() && acks.len() >= ACKNOWLEDGED_MIN, || {
+            "the third writer ended by itself".to_owned()
+        })?;
         Ok(acks)
     }
 
@@ -263,7 +274,10 @@ impl Story {
         let count = counted(acks.len() as u64, "message");
         self.out.line(&format!("{count} acknowledged: {lost} lost or out of place, {doubled} doubled"))?;
         if extra > 0 {
-            self.out.line(&format!("{} more came whole, though its writer died before it could say so", grouped(extra)))?;
+            self.out.line(&format!(
+                "{} more came whole, though its writer died before it could say so",
+                grouped(extra)
+            ))?;
         }
         check(lost == 0 && doubled == 0, || format!("{lost} acknowledged messages lost, {doubled} doubled"))?;
         // A process writes one message at a time, so at most one was under way.
@@ -282,16 +296,20 @@ impl Story {
     }
 
     fn conclude(&mut self) -> Result<()> {
-        let Figures { sessions, messages, written_by_two, acknowledged_before_kill, seconds, .. } = self.figures;
+        let Figures { sessions, messages, written_by_two, acknowledged_before_kill, seconds, .. } =
+            self.figures;
         let Figures { fork_messages, fork_bytes, .. } = self.figures;
         self.out.line("")?;
         self.out.line(&format!("{GOOD}All is well{GOOD:#}, after {seconds:.1} seconds:"))?;
         let (sessions, messages) = (counted(sessions, "session"), counted(messages, "message"));
-        self.out.line(&format!("  {sessions} with {messages} imported, nothing doubled by the second import"))?;
+        self.out
+            .line(&format!("  {sessions} with {messages} imported, nothing doubled by the second import"))?;
         let fork_messages = counted(fork_messages, "message");
         self.out.line(&format!("  {fork_messages} forked with {}", bytes(fork_bytes)))?;
         let written = grouped(written_by_two + acknowledged_before_kill);
-        self.out.line(&format!("  {written} acknowledged by three processes, one of them killed: all there, in order"))?;
+        self.out.line(&format!(
+            "  {written} acknowledged by three processes, one of them killed: all there, in order"
+        ))?;
         Ok(())
     }
 }
@@ -325,8 +343,16 @@ impl Writer {
     fn start(store: &Path, engine: EngineName, id: &str, prefix: &'static str, count: u64) -> Result<Self> {
         let program = std::env::current_exe().context("this program cannot find itself to start a writer")?;
         let mut command = Command::new(program);
-        command.args(["--engine", engine.name(), "demo-writer"]).arg(store).args([id, prefix]).arg(count.to_string());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("a writer cannot be started")?;
+        command
+            .args(["--engine", engine.name(), "demo-writer"])
+            .arg(store)
+            .args([id, prefix])
+            .arg(count.to_string());
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("a writer cannot be started")?;
         let output = child.stdout.take().context("a writer has no output")?;
         Ok(Self { child, output: BufReader::new(output), prefix })
     }
@@ -338,7 +364,9 @@ impl Writer {
             let mut line = String::new();
             self.output.read_line(&mut line)?;
             let Some(line) = line.strip_suffix('\n') else { break };
-            acks.push(serde_json::from_str(line).context("a writer said something else than an acknowledgement")?);
+            acks.push(
+                serde_json::from_str(line).context("a writer said something else than an acknowledgement")?,
+            );
         }
         Ok(acks)
     }
@@ -430,7 +458,8 @@ impl Directory {
         let name = format!("sessile-demo-{}-{}", std::process::id(), now_ms());
         let path = std::env::temp_dir().join(name);
         // Exclusive: in a shared temporary directory nobody can have prepared it.
-        fs::create_dir(&path).with_context(|| format!("cannot make the directory {}; set TMPDIR", path.display()))?;
+        fs::create_dir(&path)
+            .with_context(|| format!("cannot make the directory {}; set TMPDIR", path.display()))?;
         Ok(Self { path, is_kept })
     }
 
@@ -480,8 +509,14 @@ mod tests {
         let compare = |found: &[Ack]| compare(&acks, found);
         assert_eq!(compare(&acks), Comparison { lost: 0, doubled: 0, extra: 0 });
         assert_eq!(compare(&acks[..2]), Comparison { lost: 1, doubled: 0, extra: 0 });
-        assert_eq!(compare(&[&acks[..], &[ack("a 2", 4)]].concat()), Comparison { lost: 0, doubled: 1, extra: 0 });
-        assert_eq!(compare(&[&acks[..], &[ack("a 3", 4)]].concat()), Comparison { lost: 0, doubled: 0, extra: 1 });
+        assert_eq!(
+            compare(&[&acks[..], &[ack("a 2", 4)]].concat()),
+            Comparison { lost: 0, doubled: 1, extra: 0 }
+        );
+        assert_eq!(
+            compare(&[&acks[..], &[ack("a 3", 4)]].concat()),
+            Comparison { lost: 0, doubled: 0, extra: 1 }
+        );
         assert_eq!(compare(&[ack("a 1", 2), ack("b 1", 1), ack("a 2", 3)]).lost, 2);
     }
 

@@ -108,6 +108,9 @@ mod tests {
     #[test]
     fn context_does_not_hide_the_kind() {
         let failed = error(ErrorKind::Conflict, "busy").context("session x");
-        assert_eq!((kind(&failed), format!("{failed:#}")), (ErrorKind::Conflict, "session x: busy".to_owned()));
+        assert_eq!(
+            (kind(&failed), format!("{failed:#}")),
+            (ErrorKind::Conflict, "session x: busy".to_owned())
+        );
     }
 }

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sessile::import::{Import, ImportedExtra, ImportedMessage, ImportedSession, claude};
 use sessile::{
-    Durability, Error, ErrorKind, MessageChange, MessageRef, NewSession, Session, SessionPatch, Store, WriteOptions,
+    Durability, Error, ErrorKind, MessageChange, MessageRef, NewSession, Session, SessionPatch, Store,
+    WriteOptions,
 };
 
 use crate::commands::Context;
@@ -109,7 +110,8 @@ pub fn find_files(paths: &[PathBuf], summary: &mut Summary) -> Result<Vec<PathBu
     let mut found = BTreeSet::new();
     for path in paths {
         let shown = path.display();
-        let facts = fs::metadata(path).with_context(|| format!("cannot import {shown}; give a file or a directory"))?;
+        let facts = fs::metadata(path)
+            .with_context(|| format!("cannot import {shown}; give a file or a directory"))?;
         if facts.is_dir() {
             walk(path, &mut found, summary);
         } else {
@@ -154,8 +156,14 @@ fn walk(directory: &Path, found: &mut BTreeSet<PathBuf>, summary: &mut Summary) 
 }
 
 /// Imports files. What is wrong with one of them does not stop the others; what is wrong with the store does.
-pub fn import_files(store: &mut Store, files: &[PathBuf], summary: &mut Summary, with_bar: bool) -> Result<()> {
-    let sizes: Vec<u64> = files.iter().map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).collect();
+pub fn import_files(
+    store: &mut Store,
+    files: &[PathBuf],
+    summary: &mut Summary,
+    with_bar: bool,
+) -> Result<()> {
+    let sizes: Vec<u64> =
+        files.iter().map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).collect();
     let bar = progress(sizes.iter().sum(), with_bar);
     let mut seen = BTreeSet::new();
     let mut imported = Ok(());
@@ -183,9 +191,15 @@ fn progress(bytes: u64, with_bar: bool) -> ProgressBar {
     bar
 }
 
-fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut BTreeSet<String>) -> Result<()> {
+fn import_file(
+    store: &mut Store,
+    file: &Path,
+    summary: &mut Summary,
+    seen: &mut BTreeSet<String>,
+) -> Result<()> {
     let shown = file.display().to_string();
-    let skip = |summary: &mut Summary, reason: String| summary.skipped.push(Skipped { file: shown.clone(), reason });
+    let skip =
+        |summary: &mut Summary, reason: String| summary.skipped.push(Skipped { file: shown.clone(), reason });
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(cause) => {
@@ -193,7 +207,7 @@ fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut
             return Ok(());
         }
     };
-    if !claude::looks_like(bytes.get(..HEAD_BYTES).unwrap_or(&bytes)) {
+    if !claude::looks_like(head(&bytes)) {
         let reason = if bytes.is_empty() { "empty" } else { "not a session of Claude Code" };
         skip(summary, reason.to_owned());
         return Ok(());
@@ -203,7 +217,11 @@ fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut
     summary.files += 1;
     summary.lines += lines;
     for problem in problems {
-        summary.problems.push(Problem { file: shown.clone(), line: Some(problem.line), reason: problem.what });
+        summary.problems.push(Problem {
+            file: shown.clone(),
+            line: Some(problem.line),
+            reason: problem.what,
+        });
     }
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     for session in sessions {
@@ -225,6 +243,13 @@ fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut
     Ok(())
 }
 
+/// The first lines of a file, whole: a single one may be longer than all that is usually looked at.
+fn head(bytes: &[u8]) -> &[u8] {
+    let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
+    let line_end = rest.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| HEAD_BYTES + at);
+    bytes.get(..line_end).unwrap_or(bytes)
+}
+
 /// Whether an error is about one session, so that the next one may go well.
 fn is_of_session(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Damaged | ErrorKind::NotFound)
@@ -233,8 +258,10 @@ fn is_of_session(kind: ErrorKind) -> bool {
 /// `<parent>/subagents/agent-<id>.jsonl` is a sub-agent's file, everything else a session's.
 fn parse(path: &Path, bytes: &[u8]) -> Import {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let directory = path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "subagents"));
-    let parent = directory.and_then(Path::parent).and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let directory =
+        path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "subagents"));
+    let parent =
+        directory.and_then(Path::parent).and_then(Path::file_name).map(|name| name.to_string_lossy());
     match (parent, stem.strip_prefix("agent-")) {
         (Some(parent), Some(agent_id)) => {
             let meta = fs::read(path.with_extension("meta.json")).ok();
@@ -294,7 +321,8 @@ impl Writing<'_> {
 
         let keys = || session.messages.iter().map(|message| message.key.as_str());
         let lines = || session.extra.iter().map(|extra| extra.json.as_str());
-        let known_messages = if hash(keys().take(known.messages)) == known.messages_hash { known.messages } else { 0 };
+        let known_messages =
+            if hash(keys().take(known.messages)) == known.messages_hash { known.messages } else { 0 };
         let knows_lines = hash(lines().take(known.other_lines)) == known.other_lines_hash;
         let known_lines = if knows_lines { known.other_lines } else { 0 };
 
@@ -384,7 +412,8 @@ impl Writing<'_> {
                     count.add(was_new);
                 }
                 Err(cause) if cause.kind == ErrorKind::Invalid => {
-                    let reason = format!("message {} of session {id} was not taken: {}", message.key, cause.message);
+                    let reason =
+                        format!("message {} of session {id} was not taken: {}", message.key, cause.message);
                     self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
                 }
                 Err(cause) => return Err(cause),
@@ -404,8 +433,12 @@ impl Writing<'_> {
         let Some(extra) = extra else { return json.to_owned() };
         let added = self.extra_member(extra);
         // The offset of the closing bracket of `source`, which stands in `json` itself.
-        let end = serde_json::from_str::<Sourced<'_>>(json).ok().filter(|sourced| sourced.source.get().ends_with('}'));
-        let end = end.map(|sourced| sourced.source.get()).map(|source| source.as_ptr().addr() - json.as_ptr().addr() + source.len() - 1);
+        let end = serde_json::from_str::<Sourced<'_>>(json)
+            .ok()
+            .filter(|sourced| sourced.source.get().ends_with('}'));
+        let end = end
+            .map(|sourced| sourced.source.get())
+            .map(|source| source.as_ptr().addr() - json.as_ptr().addr() + source.len() - 1);
         match end.and_then(|end| json.split_at_checked(end)) {
             Some((before, after)) => format!("{before},{added}{after}"),
             None => json.to_owned(),
@@ -418,7 +451,12 @@ impl Writing<'_> {
 
     /// Keeps extra lines for which no new message came: with the first message, or, where that cannot be, in a
     /// hidden message of their own.
-    fn append_rest(&mut self, session: &ImportedSession, portion: Extra, may_patch: bool) -> Result<(), Error> {
+    fn append_rest(
+        &mut self,
+        session: &ImportedSession,
+        portion: Extra,
+        may_patch: bool,
+    ) -> Result<(), Error> {
         let (id, member) = (&session.id, self.extra_member(&portion));
         let options = WriteOptions { at: session.updated_ms, ..buffered() };
         if may_patch {
@@ -439,7 +477,8 @@ impl Writing<'_> {
     /// Notes what the session has of the file now, durably, which makes everything before it durable too.
     fn note(&mut self, stored: &Session, session: &ImportedSession, now: &NotedFile) -> Result<(), Error> {
         let imported = serde_json::json!({ "imported": { "format": FORMAT, "files": { self.file: now } } });
-        let mut patch = SessionPatch { metadata: Some(Some(imported.to_string())), ..SessionPatch::default() };
+        let mut patch =
+            SessionPatch { metadata: Some(Some(imported.to_string())), ..SessionPatch::default() };
         // What the file says of itself may have changed as it grew; what a person has chosen here stays.
         let changed =
             |old: &Option<String>, new: &Option<String>| (new.is_some() && old != new).then(|| new.clone());
@@ -536,7 +575,8 @@ pub fn require_sessions(summary: &Summary, directory: &Path) -> Result<()> {
     if summary.sessions.total() > 0 {
         return Ok(());
     }
-    let message = format!("there is no session of Claude Code in {}; give another directory", directory.display());
+    let message =
+        format!("there is no session of Claude Code in {}; give another directory", directory.display());
     Err(error(ErrorKind::NotFound, message))
 }
 

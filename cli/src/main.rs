@@ -42,7 +42,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
     if json {
         let rendered = error.render().to_string();
-        let message = rendered.trim().strip_prefix("error: ").unwrap_or(rendered.trim());
+        // The usage below is for people; `kind` and the first paragraph tell a program enough.
+        let message = rendered.split("\n\n").next().unwrap_or(&rendered).trim();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
         exit::say(ErrorKind::Invalid, message, true);
     } else {
         let _ = error.print();

@@ -1,6 +1,6 @@
 //! The way to a store and to a session in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use directories::BaseDirs;
@@ -22,20 +22,21 @@ impl Opening {
         let named = std::env::var_os("SESSILE_STORE").filter(|value| !value.is_empty()).map(PathBuf::from);
         let usual = || BaseDirs::new().map(|dirs| dirs.data_dir().join("sessile"));
         let directory = global.store.clone().or(named).or_else(usual);
-        let nowhere = "there is no home directory to keep the store in; name one with --store or SESSILE_STORE";
+        let nowhere =
+            "there is no home directory to keep the store in; name one with --store or SESSILE_STORE";
         let directory = directory.ok_or_else(|| error(ErrorKind::NotFound, nowhere))?;
         Ok(Self { directory, engine: global.engine.into() })
     }
 
     /// Opens a store that must be there, for reading alone.
     pub fn read(&self) -> Result<Store> {
-        self.require()?;
         self.open(true)
     }
 
     /// Opens a store that must be there.
     pub fn write(&self) -> Result<Store> {
-        self.require()?;
+        // Opening for writing makes a store where there is none, and a wrong name must not.
+        drop(self.open(true)?);
         self.open(false)
     }
 
@@ -45,26 +46,15 @@ impl Opening {
     }
 
     fn open(&self, read_only: bool) -> Result<Store> {
-        Store::open_with(&self.directory, OpenOptions { read_only }, self.engine).map_err(|cause| {
-            if cause.kind == ErrorKind::NotFound { self.missing() } else { cause.into() }
-        })
-    }
-
-    /// A wrong name must not make an empty store, so a command that needs sessions looks first.
-    fn require(&self) -> Result<()> {
-        let is_empty = |directory: &Path| {
-            std::fs::read_dir(directory).map_or_else(
-                |error| error.kind() == std::io::ErrorKind::NotFound,
-                |mut entries| entries.next().is_none(),
-            )
-        };
-        if is_empty(&self.directory) { Err(self.missing()) } else { Ok(()) }
+        let opened = Store::open_with(&self.directory, OpenOptions { read_only }, self.engine);
+        opened.map_err(|cause| if cause.kind == ErrorKind::NotFound { self.missing() } else { cause.into() })
     }
 
     fn missing(&self) -> anyhow::Error {
         let shown = self.directory.display();
-        let message =
-            format!("there is no store at {shown}; `sessile new` makes one, --store or SESSILE_STORE names another");
+        let message = format!(
+            "there is no store at {shown}; `sessile new` makes one, --store or SESSILE_STORE names another"
+        );
         error(ErrorKind::NotFound, message)
     }
 }
@@ -97,7 +87,9 @@ fn find_parent(store: &mut Store, text: &str) -> Result<Option<String>> {
         }
     }
     let Some(shortest) = ids.iter().min_by_key(|id| id.len()) else { return Ok(None) };
-    let belongs = |id: &String| id.strip_prefix(shortest.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let belongs = |id: &String| {
+        id.strip_prefix(shortest.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     Ok(ids.iter().all(belongs).then(|| shortest.clone()))
 }
 
@@ -108,5 +100,7 @@ pub fn find_trashed(store: &mut Store, text: &str) -> Result<Session> {
     }
     let query = ListQuery { trashed: true, limit: 1, ..ListQuery::default() };
     let newest = store.list(&query)?.sessions.into_iter().next();
-    newest.ok_or_else(|| error(ErrorKind::NotFound, "the trash is empty; `sessile ls` lists the other sessions"))
+    newest.ok_or_else(|| {
+        error(ErrorKind::NotFound, "the trash is empty; `sessile ls` lists the other sessions")
+    })
 }

@@ -154,7 +154,9 @@ impl Table {
         Self { columns, rows: Vec::new() }
     }
 
-    pub fn row(&mut self, cells: Vec<Cell>) {
+    /// Adds a row. Cells behind the last column are left out.
+    pub fn row(&mut self, mut cells: Vec<Cell>) {
+        cells.truncate(self.columns.len());
         self.rows.push(cells);
     }
 
@@ -162,6 +164,8 @@ impl Table {
     fn lines(&self, width: Option<usize>) -> Vec<String> {
         const GAP: usize = 2;
         const SHRUNK_MIN: usize = 8;
+        // A single long title must not push the other columns out of sight, where nobody has set a width either.
+        const SHRINKING_MAX: usize = 80;
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.heading.width()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -171,7 +175,8 @@ impl Table {
         let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
         let excess = width.map_or(0, |width| total.saturating_sub(width));
         for (width, column) in widths.iter_mut().zip(&self.columns).filter(|(_, column)| column.can_shrink) {
-            *width = width.saturating_sub(excess).max(SHRUNK_MIN.max(column.heading.width()));
+            let least = SHRUNK_MIN.max(column.heading.width());
+            *width = width.saturating_sub(excess).clamp(least, SHRINKING_MAX.max(least));
         }
         let headings = self.columns.iter().map(|column| Cell::styled(column.heading, DIM)).collect();
         std::iter::once(&headings).chain(&self.rows).map(|row| self.line(row, &widths, GAP)).collect()
@@ -299,7 +304,8 @@ pub fn ago(then_ms: u64, now_ms: u64) -> String {
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
     let Some(seconds) = now_ms.checked_sub(then_ms).map(|ms| ms / 1000) else { return date(then_ms) };
-    let count = |number: u64, unit: &str| format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" });
+    let count =
+        |number: u64, unit: &str| format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" });
     match seconds {
         0..10 => "just now".to_owned(),
         10..MINUTE => format!("{seconds} s ago"),
@@ -378,7 +384,10 @@ mod tests {
 
     #[test]
     fn control_characters_become_escapes() {
-        assert_eq!(safe_line("a\x1b[31mb\u{9b}c\u{202e}d\te\u{7f}"), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d e\\u{7f}");
+        assert_eq!(
+            safe_line("a\x1b[31mb\u{9b}c\u{202e}d\te\u{7f}"),
+            "a\\u{1b}[31mb\\u{9b}c\\u{202e}d e\\u{7f}"
+        );
         assert_eq!(safe_lines("a\r\nb\tc\n\x07"), ["a", "b    c", "\\u{7}"]);
         assert_eq!(safe_json("{\"a\":\"\u{9b}\u{e0041}\"}"), "{\"a\":\"\\u009b\\udb40\\udc41\"}");
         assert_eq!(safe_line("é 日本 👩‍👩‍👧"), "é 日本 👩‍👩‍👧");
@@ -416,8 +425,14 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_sizes_have_units() {
-        assert_eq!((grouped(7), grouped(1234), grouped(1_234_567)), ("7".into(), "1,234".into(), "1,234,567".into()));
-        assert_eq!((bytes(1), bytes(1023), bytes(1536)), ("1 byte".into(), "1,023 bytes".into(), "1.5 KiB".into()));
+        assert_eq!(
+            (grouped(7), grouped(1234), grouped(1_234_567)),
+            ("7".into(), "1,234".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (bytes(1), bytes(1023), bytes(1536)),
+            ("1 byte".into(), "1,023 bytes".into(), "1.5 KiB".into())
+        );
     }
 
     #[test]

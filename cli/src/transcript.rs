@@ -96,9 +96,12 @@ impl Transcript {
 
     /// Prints a message of a page.
     pub fn print(&mut self, out: &mut Out, message: &RawValue) -> io::Result<()> {
-        let Ok(Stored { seq, created_at, message }) = serde_json::from_str::<Stored<'_>>(message.get()) else {
+        let Ok(Stored { seq, created_at, message }) = serde_json::from_str::<Stored<'_>>(message.get())
+        else {
             out.line("")?;
-            return out.line(&format!("{DOUBTFUL}a message in a form that is not known here{DOUBTFUL:#}; --json shows it"));
+            return out.line(&format!(
+                "{DOUBTFUL}a message in a form that is not known here{DOUBTFUL:#}; --json shows it"
+            ));
         };
         let is_hidden = message.hidden.is_some_and(|hidden| hidden.get() == "true");
         if is_hidden && self.detail != Detail::Full {
@@ -109,7 +112,9 @@ impl Transcript {
         out.line("")?;
         let mut notes = vec![ago(created_at, self.now_ms)];
         notes.extend(string(message.model).map(|model| safe_line(&model)));
-        notes.extend(string(message.status).filter(|status| status != "completed").map(|status| safe_line(&status)));
+        notes.extend(
+            string(message.status).filter(|status| status != "completed").map(|status| safe_line(&status)),
+        );
         notes.extend(is_hidden.then(|| "hidden".to_owned()));
         let style = role_style(&message.role);
         let role = safe_line(&message.role);
@@ -133,7 +138,10 @@ impl Transcript {
             0 => Ok(()),
             count => {
                 out.line("")?;
-                out.line(&format!("{DIM}   …  {}; --full shows them{DIM:#}", counted(count, "hidden message")))
+                out.line(&format!(
+                    "{DIM}   …  {}; --full shows them{DIM:#}",
+                    counted(count, "hidden message")
+                ))
             }
         }
     }
@@ -147,9 +155,12 @@ impl Transcript {
                 let lines_max = if self.detail == Detail::Brief { BRIEF_LINES } else { usize::MAX };
                 self.print_cut(out, &string(shown.text).unwrap_or_default(), lines_max, Style::new())
             }
-            "thinking" => self.print_cut(out, &string(shown.text).unwrap_or_default(), THINKING_LINES, DIM.italic()),
+            "thinking" => {
+                self.print_cut(out, &string(shown.text).unwrap_or_default(), THINKING_LINES, DIM.italic())
+            }
             "code" => {
-                let language = string(shown.language).map(|language| safe_line(&language)).unwrap_or_default();
+                let language =
+                    string(shown.language).map(|language| safe_line(&language)).unwrap_or_default();
                 print_text(out, &format!("```{language}"), DIM)?;
                 self.print_cut(out, &string(shown.text).unwrap_or_default(), CODE_LINES, Style::new())?;
                 print_text(out, "```", DIM)
@@ -177,7 +188,11 @@ impl Transcript {
     /// Prints something on one line behind a mark.
     fn print_line(&self, out: &mut Out, mark: &str, style: Style, text: &str) -> io::Result<()> {
         let room = out.width().unwrap_or(LINE_COLUMNS).saturating_sub(8);
-        let text = if self.detail == Detail::Full { safe_line(text) } else { cut(&safe_line(beginning(text, room)), room).into_owned() };
+        let text = if self.detail == Detail::Full {
+            safe_line(text)
+        } else {
+            cut(&safe_line(beginning(text, room)), room).into_owned()
+        };
         out.line(&format!("      {style}{mark} {text}{style:#}"))
     }
 
@@ -191,7 +206,8 @@ impl Transcript {
         };
         for (place, line) in lines.iter().take(shown).enumerate() {
             let mark = if place == 0 { "←" } else { " " };
-            let line = if self.detail == Detail::Full { Cow::Borrowed(line.as_str()) } else { cut(line, room) };
+            let line =
+                if self.detail == Detail::Full { Cow::Borrowed(line.as_str()) } else { cut(line, room) };
             out.line(format!("      {style}{mark} {line}{style:#}").trim_end())?;
         }
         print_rest(out, lines.len() - shown)

@@ -356,7 +356,11 @@ mod tests {
     }
 
     fn open(name: &str) -> ComponentStore<SystemHost> {
-        ComponentStore::open(SystemHost::open(&directory(name), Access::ReadWrite).unwrap(), OpenOptions::default()).unwrap()
+        ComponentStore::open(
+            SystemHost::open(&directory(name), Access::ReadWrite).unwrap(),
+            OpenOptions::default(),
+        )
+        .unwrap()
     }
 
     const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
@@ -364,9 +368,11 @@ mod tests {
     #[test]
     fn the_component_imports_nothing_but_the_contract() {
         let (engine, component) = compiled::component().unwrap();
-        let mut imports: Vec<String> = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let mut imports: Vec<String> =
+            component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
         imports.sort();
-        let golden = ["clock", "entropy", "filesystem", "types"].map(|name| format!("sessile:store/{name}@0.1.0"));
+        let golden =
+            ["clock", "entropy", "filesystem", "types"].map(|name| format!("sessile:store/{name}@0.1.0"));
         assert_eq!(imports, golden);
     }
 
@@ -392,8 +398,12 @@ mod tests {
         store.create(&NewSession { id: Some("s".into()), ..NewSession::default() }).unwrap();
         let State::Live(live) = &mut store.state else { panic!("not live") };
         live.store.data_mut().limits = StoreLimitsBuilder::new().memory_size(2 << 20).build();
-        let large = format!(r#"[{{"role":"user","parts":[{{"type":"text","text":"{}"}}]}}]"#, "x".repeat(8 << 20));
-        assert_eq!(store.append("s", &large, &WriteOptions::default()).unwrap_err().kind, ErrorKind::Internal);
+        let large =
+            format!(r#"[{{"role":"user","parts":[{{"type":"text","text":"{}"}}]}}]"#, "x".repeat(8 << 20));
+        assert_eq!(
+            store.append("s", &large, &WriteOptions::default()).unwrap_err().kind,
+            ErrorKind::Internal
+        );
         assert_eq!(store.append("s", &large, &WriteOptions::default()).unwrap().seq, 1);
         std::fs::remove_dir_all(directory("memory")).ok();
     }

@@ -10,7 +10,7 @@
 //! content is synced before it gets its name, and the name's directory is synced before success is reported;
 //! after a failed sync nothing more is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -35,6 +35,8 @@ const PATH_NAMES_MAX: usize = 3;
 const NAME_BYTES_MAX: usize = 64;
 /// Most descriptors kept open for appending.
 const APPENDERS_MAX: usize = 32;
+/// At most this many names of files are remembered as durable.
+const NAMED_MAX: usize = 1000;
 /// Most descriptors kept open for directories.
 const DIRECTORIES_MAX: usize = 64;
 /// The directory of files that have no name of their own yet. The core does not know it.
@@ -69,6 +71,8 @@ pub struct DiskFs {
     directories: HashMap<String, Arc<Dir>>,
     /// The most recently used stands last.
     appenders: Vec<Appender>,
+    /// Files whose names this process has made durable itself, at most [`NAMED_MAX`] of them.
+    named: HashSet<String>,
 }
 
 /// A descriptor that appends to a file.
@@ -80,6 +84,8 @@ struct Appender {
     is_dirty: bool,
     /// Whether it was opened by an earlier call, so that the path may name another file by now.
     is_kept: bool,
+    /// Whether the file's name is known to survive power loss.
+    is_named: bool,
 }
 
 /// What the file system says about a file.
@@ -149,6 +155,7 @@ impl DiskFs {
             is_swept: false,
             directories: HashMap::new(),
             appenders: Vec::new(),
+            named: HashSet::new(),
         })
     }
 
@@ -282,7 +289,8 @@ impl DiskFs {
             self.retire(appender)?;
         }
         let (file, _) = self.open_file(path, Opening::Append)?;
-        Ok(Appender { path: path.to_owned(), file, is_dirty: false, is_kept: false })
+        let is_named = self.named.contains(path);
+        Ok(Appender { path: path.to_owned(), file, is_dirty: false, is_kept: false, is_named })
     }
 
     fn keep(&mut self, appender: Appender) {
@@ -296,8 +304,32 @@ impl DiskFs {
     /// The operating system tells of a failed write-back only those who have the file open. If a dirty
     /// descriptor were just closed, a later `sync` through a new one could succeed although the appends are
     /// lost.
-    fn retire(&mut self, appender: Appender) -> Result<(), FsError> {
-        if appender.is_dirty { self.sync_file(&appender.file, &appender.path) } else { Ok(()) }
+    fn retire(&mut self, mut appender: Appender) -> Result<(), FsError> {
+        if appender.is_dirty { self.sync_appender(&mut appender) } else { Ok(()) }
+    }
+
+    /// Makes all appends to a file durable, and the file's name with them.
+    ///
+    /// Whoever created the file may have been killed before its directory was synced: then the name lives in memory
+    /// alone, and everything that is appended would be lost with it.
+    fn sync_appender(&mut self, appender: &mut Appender) -> Result<(), FsError> {
+        self.sync_file(&appender.file, &appender.path)?;
+        if !appender.is_named {
+            let (directory, name) = split(&appender.path);
+            let dir = self.directory(directory, Missing::Fail)?;
+            self.sync_name(&dir, name, &appender.path)?;
+            appender.is_named = true;
+        }
+        appender.is_dirty = false;
+        Ok(())
+    }
+
+    /// Notes that the name of a file is durable.
+    fn note_named(&mut self, path: &str) {
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        self.named.insert(path.to_owned());
     }
 
     /// Closes the descriptor of a file that has lost its name, so that its space is free again.
@@ -434,10 +466,7 @@ impl Fs for DiskFs {
             }
             match durability {
                 Durability::Buffered => appender.is_dirty = true,
-                Durability::Synced => {
-                    self.sync_file(&appender.file, path)?;
-                    appender.is_dirty = false;
-                }
+                Durability::Synced => self.sync_appender(&mut appender)?,
             }
             if facts.links == 1 {
                 self.keep(appender);
@@ -456,7 +485,9 @@ impl Fs for DiskFs {
             Err(error) => return Err(error),
             Ok(_) => return Err(exists(path)),
         }
-        self.place(path, data, Placing::New)
+        self.place(path, data, Placing::New)?;
+        self.note_named(path);
+        Ok(())
     }
 
     fn replace(&mut self, path: &str, data: &str) -> Result<(), FsError> {
@@ -520,6 +551,7 @@ impl Fs for DiskFs {
         let dir = self.directory(directory, Missing::Fail)?;
         dir.unlink(name).map_err(|error| failure("remove", path, &error))?;
         self.forget_appender(path);
+        self.named.remove(path);
         self.sync_name(&dir, name, path)
     }
 
@@ -535,8 +567,7 @@ impl Fs for DiskFs {
                 }
                 return Err(absence(path));
             }
-            self.sync_file(&appender.file, path)?;
-            appender.is_dirty = false;
+            self.sync_appender(&mut appender)?;
             self.keep(appender);
             return Ok(());
         }

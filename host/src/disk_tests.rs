@@ -891,7 +891,7 @@ mod unix {
     fn unsyncable(path: &str) -> (io::PipeReader, Appender) {
         let (reader, writer) = io::pipe().expect("a pipe");
         let file = File::from(std::os::fd::OwnedFd::from(writer));
-        (reader, Appender { path: path.to_owned(), file, is_dirty: true, is_kept: true })
+        (reader, Appender { path: path.to_owned(), file, is_dirty: true, is_kept: true, is_named: true })
     }
 
     #[test]

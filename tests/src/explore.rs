@@ -328,11 +328,10 @@ impl Recording {
             };
             let session = |place: usize| self.done[place].op.session();
             // In one file only a tail is lost, unless a sector in its middle is.
+            let kept = |place: usize| !is_lost(place) && self.done[place].answer.is_ok();
             let is_gap = |place: usize| {
-                is_lost(place)
-                    && begun
-                        .iter()
-                        .any(|later| *later > place && !is_lost(*later) && session(*later) == session(place))
+                let behind = |later: usize| later > place && kept(later) && session(later) == session(place);
+                is_lost(place) && begun.iter().any(|later| behind(*later))
             };
             if undone != Undone::Any && begun.iter().any(|place| is_gap(*place)) {
                 continue;
@@ -367,7 +366,8 @@ pub fn explore(script: &Script, base: &Base, flaw: Option<Flaw>) -> Result<Stats
     let base = Base { disk: base.disk.clone().with_flaw(flaw), ..base.clone() };
     let told = |what: String| format!("script `{}` on a store `{}`: {what}", script.name, base.name);
     let recording = record(script, &base).map_err(told)?;
-    let mut explorer = Explorer { recording: &recording, stats: Stats::new(), states: 0, every: script.every };
+    let mut explorer =
+        Explorer { recording: &recording, stats: Stats::new(), states: 0, every: script.every };
     explorer.visit_all().map_err(told)?;
     Ok(explorer.stats)
 }
@@ -450,7 +450,8 @@ impl Explorer<'_> {
         }
         let (op, after) = self.go_on(&disk, WRITER + self.states, &found, at)?;
         let steps = if deep { disk.steps() } else { Vec::new() };
-        let seen = look_closely(&disk, &after)
+        let page = if self.states % 5 == 0 { 2 } else { 100 };
+        let seen = look_closely(&disk, &after, page)
             .map_err(|error| format!("{error}\n  behind the {} that followed", op.name()))?;
         unreported(&disk.disk(), at.file, &seen)?;
         let settled = disk.disk();
@@ -564,7 +565,7 @@ impl Explorer<'_> {
         disk.set(image.clone());
         let op = self.next_op(found, at);
         let after = write(&mut store, &op, found)?;
-        look_closely(&disk, &after)
+        look_closely(&disk, &after, 100)
             .map(|_| ())
             .map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
     }
@@ -593,7 +594,7 @@ fn write(store: &mut Store<SimHost>, op: &Op, model: &Model) -> Result<Model, St
 }
 
 /// Reads everything without a right to write, and finds the candidate that it shows.
-fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
+pub fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
     let mut store = match open(disk, READER, true) {
         Err(error) if error.kind == ErrorKind::NotFound => {
             // The first opening was cut off: there is no store yet, and nothing was acknowledged.

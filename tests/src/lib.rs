@@ -5,5 +5,6 @@
 
 pub mod corpus;
 pub mod explore;
+pub mod inject;
 pub mod model;
 pub mod sim;

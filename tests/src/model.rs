@@ -453,7 +453,10 @@ impl Session {
                 let place = self.path.iter().position(|seq| seq == to).ok_or(ErrorKind::Conflict)?;
                 let before = self.path.clone();
                 self.path.truncate(if *inclusive { place } else { place + 1 });
-                self.undo = self.undo.take().or(Some(before));
+                // One that hides nothing leaves nothing to undo.
+                if self.path != before {
+                    self.undo = self.undo.take().or(Some(before));
+                }
             }
             Op::Unrevert(..) => self.path = self.undo.take().ok_or(ErrorKind::Conflict)?,
             Op::Switch(_, to, _) => {

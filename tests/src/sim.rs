@@ -566,7 +566,11 @@ pub struct SimHost {
     process: u64,
     random: Random,
     counts: Counts,
+    /// Which calls were to change something, by their number.
+    write_calls: Vec<u64>,
     fault: Option<Fault>,
+    /// The first file that a fault has met.
+    failed_path: String,
     /// A sync has failed: no more writes.
     closed: bool,
     /// For [`Flaw::AppendAtOldEnd`]: the size that each file had when this process last looked.
@@ -582,7 +586,9 @@ impl SimHost {
             process,
             random: Random::new(process.wrapping_mul(0x5851_f42d_4c95_7f2d)),
             counts: Counts::default(),
+            write_calls: Vec::new(),
             fault: None,
+            failed_path: String::new(),
             closed: false,
             ends: BTreeMap::new(),
             turns: None,
@@ -594,9 +600,20 @@ impl SimHost {
         self.counts
     }
 
+    /// The file that the fault has met first; empty before.
+    pub fn failed_path(&self) -> &str {
+        &self.failed_path
+    }
+
+    /// The numbers of the calls that were to change something.
+    pub fn write_calls(&self) -> &[u64] {
+        &self.write_calls
+    }
+
     /// Starts counting anew, and counts calls for a [`Fault`] from here.
     pub fn reset_counts(&mut self) {
         self.counts = Counts::default();
+        self.write_calls.clear();
     }
 
     /// Lets a call fail. `None`: the fault is gone, though not what a failed sync has closed.
@@ -628,6 +645,9 @@ impl SimHost {
         if !applies {
             return Ok(());
         }
+        if self.failed_path.is_empty() {
+            path.clone_into(&mut self.failed_path);
+        }
         self.closed |= fault.kind == FsErrorKind::Closed;
         let stage = if call == fault.at { fault.stage } else { Stage::Bytes(0) };
         Err((stage, error(fault.kind, path)))
@@ -638,6 +658,7 @@ impl SimHost {
         let _turn = turns.as_ref().map(|turns| turns.wait(self.process));
         check_path(call.path());
         self.counts.writes += 1;
+        self.write_calls.push(self.counts.calls);
         let begun = self.begin(call.path(), true);
         let mut shared = self.disk.shared();
         if shared.disk.flaw == Some(Flaw::AppendAtOldEnd)

@@ -1,8 +1,8 @@
 //! Faults that the simulations have found in the core, each in its shortest form.
 
 use sessile_core::{
-    Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select, Sessions,
-    Store, WriteOptions,
+    Durability, ErrorKind, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select,
+    Sessions, Store, WriteOptions,
 };
 use sessile_tests::sim::{Disk, SimDisk, SimHost, Stage};
 
@@ -188,7 +188,10 @@ fn a_rewrite_that_another_process_finishes_is_durable_from_its_seal_on() {
     disk.record();
     let _ = one.compact("a");
     let steps = disk.steps();
-    let seal = steps.iter().find(|step| step.call.name() == "append" && step.call.path().starts_with("sessions/")).unwrap();
+    let seal = steps
+        .iter()
+        .find(|step| step.call.name() == "append" && step.call.path().starts_with("sessions/"))
+        .unwrap();
     let mut killed = seal.before.clone();
     killed.perform(&seal.call, Stage::Visible).unwrap();
     let disk = SimDisk::new(killed);
@@ -197,4 +200,37 @@ fn a_rewrite_that_another_process_finishes_is_durable_from_its_seal_on() {
         let page = read(&mut open(&SimDisk::new(image.disk), 3), "a");
         assert_eq!(page.messages.matches("hello").count(), 2);
     });
+}
+
+/// A process is killed while it makes the store, after others can see the marker and before its entry is durable.
+#[test]
+fn a_store_that_was_written_to_is_there_after_power_loss() {
+    let disk = SimDisk::new(Disk::default());
+    disk.record();
+    open(&disk, 1);
+    let steps = disk.steps();
+    let marker = steps.last().unwrap();
+    let mut killed = marker.before.clone();
+    killed.perform(&marker.call, Stage::Visible).unwrap();
+    let disk = SimDisk::new(killed);
+    create(&mut open(&disk, 2), "a");
+    disk.disk().after_power_loss("", &mut |image| {
+        let host = SimHost::new(&SimDisk::new(image.disk), 3);
+        let mut store = Store::open(host, OpenOptions { read_only: true }).unwrap();
+        assert_eq!(store.list(&ListQuery::default()).unwrap().sessions.len(), 1);
+    });
+}
+
+#[test]
+fn a_repeated_operation_follows_a_session_that_another_process_has_compacted_or_purged() {
+    let disk = SimDisk::new(Disk::default());
+    let (mut one, mut other) = (open(&disk, 1), open(&disk, 2));
+    create(&mut one, "a");
+    append(&mut one, "a", &named("x"));
+    other.compact("a").unwrap();
+    assert!(one.append("a", HELLO, &named("x")).unwrap().repeated);
+    other.trash("a").unwrap();
+    other.purge("a").unwrap();
+    let repeated = one.append("a", HELLO, &WriteOptions { durability: Durability::Buffered, ..named("x") });
+    assert_eq!(repeated.unwrap_err().kind, ErrorKind::NotFound);
 }

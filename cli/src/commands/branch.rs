@@ -9,7 +9,9 @@ use super::session::{named, print_changed, print_new};
 use crate::args;
 use crate::exit::OK;
 use crate::opening::find;
-use crate::output::{Cell, Column, DIM, GOOD, ID, Out, Table, ago, bytes, counted, grouped, now_ms, safe_line};
+use crate::output::{
+    Cell, Column, DIM, GOOD, ID, Out, Table, ago, bytes, counted, grouped, now_ms, safe_line,
+};
 
 pub fn fork(context: &mut Context, args: args::Fork) -> Result<u8> {
     let mut store = context.opening.write()?;
@@ -46,7 +48,12 @@ fn print_rewritten(out: &mut Out, session: &Session, rewritten: Rewritten, what:
         out.document(&Document { id: &session.id, generation, bytes_before, bytes_after, old_kept })?;
         return Ok(OK);
     }
-    out.line(&format!("{} {what}: {} before, {} after", named(session), bytes(bytes_before), bytes(bytes_after)))?;
+    out.line(&format!(
+        "{} {what}: {} before, {} after",
+        named(session),
+        bytes(bytes_before),
+        bytes(bytes_after)
+    ))?;
     if old_kept {
         out.line(&format!("{DIM}the old log stays as long as a fork needs it{DIM:#}"))?;
     }
@@ -64,7 +71,9 @@ pub fn revert(context: &mut Context, args: &args::Revert) -> Result<u8> {
     let left = counted(session.message_count, "message");
     context.out.line(&format!("{} shows {left}; {hidden} hidden", named(&session)))?;
     if session.can_unrevert {
-        context.out.line(&format!("{DIM}`sessile unrevert` shows them again until the next append{DIM:#}"))?;
+        context
+            .out
+            .line(&format!("{DIM}`sessile unrevert` shows them again until the next append{DIM:#}"))?;
     }
     Ok(OK)
 }

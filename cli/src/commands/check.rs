@@ -54,7 +54,8 @@ pub fn doctor(context: &mut Context, args: &args::Doctor) -> Result<u8> {
 /// Examines the store, prints what was found, and returns whether nothing is wrong.
 pub fn examine(out: &mut Out, store: &mut Store, repair: bool) -> Result<bool> {
     let text = store.doctor(repair)?;
-    let report: Report = serde_json::from_str(&text).context("the report of the store cannot be read; please report this")?;
+    let report: Report =
+        serde_json::from_str(&text).context("the report of the store cannot be read; please report this")?;
     if out.json {
         out.raw_json(&text)?;
     } else {
@@ -66,18 +67,24 @@ pub fn examine(out: &mut Out, store: &mut Store, repair: bool) -> Result<bool> {
 fn print_report(out: &mut Out, report: &Report, repair: bool) -> Result<()> {
     let (style, word) = if report.healthy { (GOOD, "healthy") } else { (BAD, "not healthy") };
     let sessions = counted(report.sessions, "session");
-    let trashed = if report.trashed > 0 { format!(" ({} in the trash)", report.trashed) } else { String::new() };
+    let trashed =
+        if report.trashed > 0 { format!(" ({} in the trash)", report.trashed) } else { String::new() };
     let messages = counted(report.messages, "message");
-    out.line(&format!("{style}{word}{style:#}: {sessions}{trashed}, {messages}, {}", bytes(report.log_bytes)))?;
+    out.line(&format!(
+        "{style}{word}{style:#}: {sessions}{trashed}, {messages}, {}",
+        bytes(report.log_bytes)
+    ))?;
     for finding in &report.findings {
         print_finding(out, finding)?;
     }
     let Catalogue { state, missing, extra, wrong } = &report.catalogue;
     if state != "current" {
         let figures = format!("{} missing, {} too many, {} wrong", missing.len(), extra.len(), wrong.len());
-        let hint = if repair { "it is rebuilt" } else { "`sessile doctor --repair` rebuilds it from the logs" };
+        let figures = if state == "stale" { format!(", sessions: {figures}") } else { String::new() };
+        let hint =
+            if repair { "it is rebuilt" } else { "`sessile doctor --repair` rebuilds it from the logs" };
         let state = safe_line(state);
-        out.line(&format!("{DOUBTFUL}catalogue{DOUBTFUL:#}: {state} ({figures}); it is derived, {hint}"))?;
+        out.line(&format!("{DOUBTFUL}catalogue{DOUBTFUL:#}: {state}{figures}; it is derived, {hint}"))?;
     }
     if report.unknown_records > 0 {
         let count = counted(report.unknown_records, "record");
@@ -100,7 +107,11 @@ fn print_finding(out: &mut Out, finding: &Finding) -> Result<()> {
     if more > 0 {
         place.push_str(&format!(" and {more} more"));
     }
-    let session = if finding.session.is_empty() { String::new() } else { format!("session {}, ", safe_line(&finding.session)) };
+    let session = if finding.session.is_empty() {
+        String::new()
+    } else {
+        format!("session {}, ", safe_line(&finding.session))
+    };
     let (kind, what, file) = (safe_line(&finding.kind), safe_line(&finding.what), safe_line(&finding.file));
     out.line(&format!("{DOUBTFUL}{kind}{DOUBTFUL:#}: {what}"))?;
     out.line(&format!("  {session}file {file}{place}"))?;

@@ -69,7 +69,11 @@ fn acknowledge(out: &mut Out, appended: &Appended) -> Result<()> {
         let id = Some(appended.id.as_str()).filter(|id| !id.is_empty());
         out.document(&Document { seq, count, id, head, repeated, durability })?;
     } else {
-        let numbers = if count == 1 { format!("message {seq}") } else { format!("messages {seq} to {}", seq + count - 1) };
+        let numbers = if count == 1 {
+            format!("message {seq}")
+        } else {
+            format!("messages {seq} to {}", seq + count - 1)
+        };
         let what = if repeated { "was appended before:" } else { "appended" };
         out.line(&format!("{what} {numbers}"))?;
     }
@@ -108,7 +112,11 @@ fn append_lines(context: &mut Context, args: &args::Append) -> Result<u8> {
             Err(cause) if cause.kind == ErrorKind::Invalid && !is_whole => {
                 for (line, text) in &batch {
                     let appended = append(&mut store, &[text], &options);
-                    let appended = appended.map_err(|cause| anyhow::Error::new(cause).context(format!("line {line}")))?;
+                    let appended = appended.map_err(|cause| {
+                        // It is the only message, so its number in the append says nothing.
+                        let message = cause.message.strip_prefix("message 1: ").unwrap_or(&cause.message);
+                        error(cause.kind, format!("line {line}: {message}"))
+                    })?;
                     options.expect_head = options.expect_head.map(|_| appended.head);
                     acknowledge(&mut context.out, &appended)?;
                 }
@@ -177,7 +185,9 @@ fn check_line(line: Vec<u8>) -> Result<String, &'static str> {
     let text = String::from_utf8(line).map_err(|_| "is not UTF-8; convert it")?;
     let text = text.trim();
     if !text.is_empty() && serde_json::from_str::<&RawValue>(text).is_err() {
-        return Err("is not JSON; give one message object per line, for plain text use `sessile append ID TEXT`");
+        return Err(
+            "is not JSON; give one message object per line, for plain text use `sessile append ID TEXT`",
+        );
     }
     Ok(text.to_owned())
 }
@@ -199,7 +209,8 @@ pub fn show_messages(
 ) -> Result<u8> {
     let (mut select, mut left) = match (args.from, args.last) {
         (Some(seq), _) => {
-            let limit = args.limit.map(|limit| at_least_one("--limit", limit)).transpose()?.unwrap_or(u64::MAX);
+            let limit =
+                args.limit.map(|limit| at_least_one("--limit", limit)).transpose()?.unwrap_or(u64::MAX);
             (Select::From { seq: seq.max(1), limit: page_of(limit) }, limit)
         }
         (None, last) => {
@@ -209,12 +220,13 @@ pub fn show_messages(
         }
     };
     let mut transcript = Transcript::new(detail);
-    if !out.json {
-        print_heading(out, session)?;
-    }
+    let mut is_first = true;
     let mut unreadable = Vec::new();
     let damage = loop {
         let page = store.read(&session.id, &select)?;
+        if std::mem::take(&mut is_first) && !out.json {
+            print_heading(out, session, page.messages == "[]")?;
+        }
         let count = print_page(out, &mut transcript, &page)?;
         unreadable.extend(page.unreadable.iter().copied());
         left = left.saturating_sub(count + page.unreadable.len() as u64);
@@ -246,12 +258,15 @@ fn page_of(limit: u64) -> u32 {
     u32::try_from(limit.min(PAGE)).unwrap_or(1)
 }
 
-fn print_heading(out: &mut Out, session: &Session) -> Result<()> {
+fn print_heading(out: &mut Out, session: &Session, is_empty: bool) -> Result<()> {
     let title = session.facts.title.as_deref().map_or_else(|| "Untitled".into(), safe_line);
     let (id, count) = (safe_line(&session.id), counted(session.message_count, "message"));
     out.line(&format!("{BOLD}{title}{BOLD:#}"))?;
     let trashed = if session.facts.trashed.is_some() { ", in the trash" } else { "" };
     out.line(&format!("{ID}{id}{ID:#}  {DIM}{count}{trashed}{DIM:#}"))?;
+    if is_empty && session.message_count > 0 {
+        out.line(&format!("{DIM}none of them is there; the last one is {}{DIM:#}", session.head))?;
+    }
     Ok(())
 }
 

@@ -14,6 +14,8 @@ use crate::output::{ago, bytes, counted, date_time, grouped, now_ms, safe_line};
 
 /// How many sessions a list has where nothing is said.
 const LIST_DEFAULT: u64 = 30;
+/// A line has to be this wide for a list to tell models.
+const MODEL_WIDTH_MIN: usize = 80;
 /// How many sessions are asked for at once.
 const PAGE: u32 = 1000;
 /// The shortest beginning of an id that is shown: a ULID's time, or the first group of a UUID.
@@ -184,13 +186,17 @@ pub fn print_sessions(out: &mut Out, listed: &ListedSessions) -> Result<()> {
     }
     let now = now_ms();
     let ids: Vec<&str> = listed.sessions.iter().map(|session| session.id.as_str()).collect();
-    let mut table = Table::new(vec![
+    let mut columns = vec![
         Column::text("ID"),
         Column::shrinking("TITLE"),
         Column::number("MESSAGES"),
         Column::text("LAST MESSAGE"),
-        Column::text("MODEL"),
-    ]);
+    ];
+    // Where there is little room, the titles need it.
+    if out.width().is_none_or(|width| width >= MODEL_WIDTH_MIN) {
+        columns.push(Column::text("MODEL"));
+    }
+    let mut table = Table::new(columns);
     for (session, id) in listed.sessions.iter().zip(short_ids(&ids)) {
         let facts = &session.facts;
         let title = match &facts.title {
@@ -229,10 +235,13 @@ pub fn short_ids<'a>(ids: &[&'a str]) -> Vec<&'a str> {
         let shortest = if id.len() == 26 { SHORT_ULID_CHARS } else { SHORT_ID_CHARS };
         // The ids that share the longest beginning with this one are its neighbours, but for those that belong to it.
         let place = sorted.partition_point(|other| *other < id);
-        let belongs = |other: &&&str| other.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let belongs = |other: &&&str| {
+            other.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         let before = place.checked_sub(1).and_then(|place| sorted.get(place));
         let after = sorted.get(place..).unwrap_or_default().iter().find(|other| !belongs(other));
-        let shared = [before, after].into_iter().flatten().map(|other| shared_chars(id, other)).max().unwrap_or(0);
+        let shared =
+            [before, after].into_iter().flatten().map(|other| shared_chars(id, other)).max().unwrap_or(0);
         let end = id.char_indices().map(|(at, _)| at).nth(shortest.max(shared + 1)).unwrap_or(id.len());
         id.get(..end).unwrap_or(id)
     };
@@ -260,15 +269,21 @@ fn print_facts(out: &mut Out, session: &Session) -> Result<()> {
     let time = |ms: u64| Some(format!("{}  {DIM}{}{DIM:#}", date_time(ms), ago(ms, now)));
     let text = |text: &Option<String>| text.as_deref().map(safe_line);
     let title = facts.title.as_ref().map(|title| {
-        let chosen = if facts.title_manual { format!("  {DIM}chosen by a person{DIM:#}") } else { String::new() };
+        let chosen =
+            if facts.title_manual { format!("  {DIM}chosen by a person{DIM:#}") } else { String::new() };
         format!("{BOLD}{}{BOLD:#}{chosen}", safe_line(title))
     });
     let parent = facts.parent.as_deref().map(|parent| match facts.fork_point {
         Some(at) => format!("{ID}{}{ID:#}  {DIM}fork behind message {at}{DIM:#}", safe_line(parent)),
         None => format!("{ID}{}{ID:#}", safe_line(parent)),
     });
-    let head = (session.head > 0).then(|| format!("{}, the last one is {}", grouped(session.message_count), session.head));
-    let status = if facts.status == Status::Running { format!("{GOOD}running{GOOD:#}") } else { facts.status.name().into() };
+    let head = (session.head > 0)
+        .then(|| format!("{}, the last one is {}", grouped(session.message_count), session.head));
+    let status = if facts.status == Status::Running {
+        format!("{GOOD}running{GOOD:#}")
+    } else {
+        facts.status.name().into()
+    };
     let tags = (!facts.tags.is_empty()).then(|| safe_line(&facts.tags.join(", ")));
     let rows: [(&str, Option<String>); 18] = [
         ("id", Some(format!("{ID}{}{ID:#}", safe_line(&session.id)))),
@@ -281,7 +296,10 @@ fn print_facts(out: &mut Out, session: &Session) -> Result<()> {
         ("tags", tags),
         ("parent", parent),
         ("messages", head.or_else(|| Some("none".into()))),
-        ("undo", session.can_unrevert.then(|| "`sessile unrevert` shows again what a revert has hidden".into())),
+        (
+            "undo",
+            session.can_unrevert.then(|| "`sessile unrevert` shows again what a revert has hidden".into()),
+        ),
         ("created", time(facts.created)),
         ("updated", time(facts.updated)),
         ("accessed", time(facts.accessed)),
@@ -340,7 +358,13 @@ mod tests {
 
     #[test]
     fn short_ids_are_unique_beginnings() {
-        let ids = ["01JCAAAAAAAAAAAAAAAAAAAAAA", "01JCAAAAAAAAAAAABAAAAAAAAA", "x", "4d5611e5-241a", "4d5611e5-241a/agent-1"];
+        let ids = [
+            "01JCAAAAAAAAAAAAAAAAAAAAAA",
+            "01JCAAAAAAAAAAAABAAAAAAAAA",
+            "x",
+            "4d5611e5-241a",
+            "4d5611e5-241a/agent-1",
+        ];
         let short = short_ids(&ids);
         assert_eq!(short, ["01JCAAAAAAAAAAAAA", "01JCAAAAAAAAAAAAB", "x", "4d5611e5", "4d5611e5-241a/"]);
     }

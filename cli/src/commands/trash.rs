@@ -94,7 +94,8 @@ pub fn purge(context: &mut Context, id: &str) -> Result<u8> {
     store.purge(&session.id).map_err(|cause| {
         // The store does not know our words for the way out.
         if cause.kind == ErrorKind::Conflict && session.facts.trashed.is_none() {
-            let message = format!("session {} is not in the trash; `sessile rm` moves it there first", session.id);
+            let message =
+                format!("session {} is not in the trash; `sessile rm` moves it there first", session.id);
             return error(ErrorKind::Conflict, message);
         }
         cause.into()

@@ -147,6 +147,11 @@ impl<H: Host> Store<H> {
         };
         match store.host.read_bytes(MARKER_PATH, 0, 4096) {
             Ok(bytes) => store.check_marker(&bytes)?,
+            // Whoever made the store may have died before the disk had the marker: the catalogue comes before it.
+            Err(error)
+                if error.kind == FsErrorKind::NotFound
+                    && options.read_only
+                    && store.catalogue.load(&mut store.host)? => {}
             Err(error) if error.kind == FsErrorKind::NotFound && options.read_only => {
                 return Err(Error::not_found("there is no store here; open it for writing once to make one"));
             }
@@ -365,7 +370,9 @@ impl<H: Host> Store<H> {
         for _ in 0..ATTEMPTS {
             let mut cached = self.locate(&name, id, look, Unfinished::Finish)?;
             let step = match self.prepare(options, &mut cached, make) {
-                Ok(Prepared::Repeated(seq, count)) => self.repeated(options, &cached, seq, count).map(Some),
+                // Found in a log that may have been purged since.
+                Ok(Prepared::Repeated(..)) if look == Look::Cached => Ok(None),
+                Ok(Prepared::Repeated(seq, count)) => self.repeated(options, &cached, seq, count),
                 Ok(Prepared::Plan(plan, record_id)) => {
                     self.commit(id, options, &mut cached, &plan, record_id)
                 }
@@ -436,21 +443,30 @@ impl<H: Host> Store<H> {
                 alone: decided.alone,
                 id: record_id,
             })),
-            Verdict::Rejected(Reason::Repeated { seq, count }) => {
-                self.repeated(options, cached, seq, count).map(Some)
-            }
+            Verdict::Rejected(Reason::Repeated { seq, count }) => self.repeated(options, cached, seq, count),
             Verdict::Rejected(Reason::Stale | Reason::Ended(_)) => Ok(None),
             Verdict::Rejected(reason) => Err(rejected(id, reason)),
             Verdict::Passive => Err(Error::internal("a record was passed over; please report this")),
         }
     }
 
-    /// An operation that had been done before: its record may not be on the disk yet.
-    fn repeated(&mut self, options: &WriteOptions, cached: &Cached, seq: u64, count: u64) -> Result<Written> {
-        if options.durability == Durability::Synced {
-            self.host.sync(cached.log.path())?;
+    /// An operation that had been done before: its record may not be on the disk yet. `None` where the log is gone.
+    fn repeated(
+        &mut self,
+        options: &WriteOptions,
+        cached: &Cached,
+        seq: u64,
+        count: u64,
+    ) -> Result<Option<Written>> {
+        let synced = match options.durability {
+            Durability::Synced => self.host.sync(cached.log.path()),
+            Durability::Buffered => Ok(()),
+        };
+        match synced {
+            Ok(()) => Ok(Some(Written { seq, count, offset: None, alone: false, id: String::new() })),
+            Err(error) if error.kind == FsErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(Written { seq, count, offset: None, alone: false, id: String::new() })
     }
 
     /// Says in the catalogue, durably and before the first write, that this instance writes to the session.
