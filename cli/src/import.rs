@@ -14,7 +14,7 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -110,8 +110,12 @@ pub fn find_files(paths: &[PathBuf], summary: &mut Summary) -> Result<Vec<PathBu
     let mut found = BTreeSet::new();
     for path in paths {
         let shown = path.display();
-        let facts = fs::metadata(path)
-            .with_context(|| format!("cannot import {shown}; give a file or a directory"))?;
+        let facts = fs::metadata(path).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => {
+                error(ErrorKind::NotFound, format!("there is nothing at {shown}; give a file or a directory"))
+            }
+            _ => anyhow::Error::new(cause).context(format!("cannot look at {shown}")),
+        })?;
         if facts.is_dir() {
             walk(path, &mut found, summary);
         } else {
@@ -329,7 +333,7 @@ impl Writing<'_> {
         let new_lines = session.extra.get(known_lines..).unwrap_or_default();
         let mut portions = portions(new_lines);
         let new_messages = session.messages.get(known_messages..).unwrap_or_default();
-        let messages = self.append_messages(session, new_messages, &mut portions)?;
+        let (messages, refused) = self.append_messages(session, new_messages, &mut portions)?;
         // Where the file's beginning is another now, numbers of lines may occur twice: only a message of its own
         // keeps both.
         let may_patch = known.other_lines == 0 || knows_lines;
@@ -341,9 +345,11 @@ impl Writing<'_> {
         self.summary.messages.known += messages.known + known_messages as u64;
         self.summary.other_lines.new += new_lines.len() as u64;
         self.summary.other_lines.known += known_lines as u64;
+        // What was refused is tried again the next time, and reported again.
+        let noted_messages = if refused == 0 { session.messages.len() } else { 0 };
         let now = NotedFile {
-            messages: session.messages.len(),
-            messages_hash: hash(keys()),
+            messages: noted_messages,
+            messages_hash: hash(keys().take(noted_messages)),
             other_lines: session.extra.len(),
             other_lines_hash: hash(lines()),
         };
@@ -384,16 +390,17 @@ impl Writing<'_> {
         Ok((stored, false))
     }
 
-    /// Appends messages, each under its key. New ones take a portion of the extra lines with them, the last portion
-    /// first.
+    /// Appends messages, each under its key, and returns how many the store has and how many it has refused. New
+    /// ones take a portion of the extra lines with them, the last portion first.
     fn append_messages(
         &mut self,
         session: &ImportedSession,
         messages: &[ImportedMessage],
         portions: &mut Vec<Extra>,
-    ) -> Result<Count, Error> {
+    ) -> Result<(Count, u64), Error> {
         let id = &session.id;
         let mut count = Count::default();
+        let mut refused = 0;
         // A message without a time of its own is as old as the one before it.
         let mut at = session.created_ms;
         // Behind a message that was there, more of them are likely: a portion would cross for nothing.
@@ -412,14 +419,16 @@ impl Writing<'_> {
                     count.add(was_new);
                 }
                 Err(cause) if cause.kind == ErrorKind::Invalid => {
-                    let reason =
-                        format!("message {} of session {id} was not taken: {}", message.key, cause.message);
+                    // It is the only message, so its number in the append says nothing.
+                    let what = cause.message.strip_prefix("message 1: ").unwrap_or(&cause.message);
+                    let reason = format!("message {} of session {id} was not taken: {what}", message.key);
+                    refused += 1;
                     self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
                 }
                 Err(cause) => return Err(cause),
             }
         }
-        Ok(count)
+        Ok((count, refused))
     }
 
     /// A message with extra lines in its `source`. The rest of its text stays as it is.

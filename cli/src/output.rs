@@ -68,7 +68,7 @@ impl Out {
     /// Prints a line, which may have styles in it.
     pub fn line(&mut self, line: &str) -> io::Result<()> {
         let indent = if line.is_empty() { 0 } else { self.indent };
-        writeln!(self.sink, "{:indent$}{line}", "")
+        writeln!(self.sink, "{:indent$}{line}", "").map_err(named)
     }
 
     /// Prints one JSON document on one line.
@@ -80,7 +80,7 @@ impl Out {
     /// Prints JSON text as it is; to a terminal, with all control characters as escapes.
     pub fn raw_json(&mut self, text: &str) -> io::Result<()> {
         let text = if self.is_terminal { safe_json(text) } else { Cow::Borrowed(text) };
-        writeln!(self.sink, "{text}")
+        writeln!(self.sink, "{text}").map_err(named)
     }
 
     /// Prints a table.
@@ -93,8 +93,13 @@ impl Out {
 
     /// Hands everything over to whoever reads it.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
+        self.sink.flush().map_err(named)
     }
+}
+
+/// The same error, with the thing that failed in its message.
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
 }
 
 /// `$COLUMNS`, so that people can choose, else what the terminal says.
@@ -439,7 +444,7 @@ mod tests {
     fn the_shrinking_column_gives_way() {
         let mut table = Table::new(vec![Column::text("ID"), Column::shrinking("TITLE"), Column::number("N")]);
         table.row(vec![Cell::new("a"), Cell::new("a title that is long"), Cell::new("12")]);
-        assert_eq!(table.lines(Some(20))[1], "a   a title th…  12");
+        assert_eq!(table.lines(Some(20))[1], "a   a title tha…  12");
         assert!(table.lines(None)[1].contains("a title that is long"));
     }
 }

@@ -499,12 +499,13 @@ impl Log {
         Ok(pieces.change(&mut stored, spans, Some(at)))
     }
 
-    /// Calls `each` with every record that counts or is unknown, from the first byte on: what a rewrite keeps.
+    /// Calls `each` with every record, from the first byte on, and returns the state that they lead to where no
+    /// checkpoint is asked what damage has hidden: what a rewrite would make.
     pub fn for_each(
         &self,
         host: &mut impl Host,
         each: &mut dyn FnMut(&Record<'_>, &str, Verdict),
-    ) -> Result<()> {
+    ) -> Result<State> {
         let mut walker = Walker { state: State::default(), each };
         let (mut from, mut limit) = (0, CHUNK_BYTES);
         while from < self.folded.end {
@@ -518,7 +519,7 @@ impl Log {
                 limit *= 4;
             }
         }
-        Ok(())
+        Ok(walker.state)
     }
 }
 

@@ -83,6 +83,7 @@ fn damage(base: u64, from: usize, to: usize, visitor: &mut impl Visitor) {
 }
 
 #[cfg(test)]
+#[allow(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests {
     use super::*;
     use crate::record::TextRecord;

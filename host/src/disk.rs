@@ -429,7 +429,8 @@ impl DiskFs {
         bytes.resize(wanted, 0);
         let mut filled = 0;
         while filled < wanted {
-            match platform::read_at(&file, &mut bytes[filled..], offset + filled as u64) {
+            let rest = bytes.get_mut(filled..).unwrap_or_default();
+            match platform::read_at(&file, rest, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -648,7 +649,7 @@ fn is_name(name: &str) -> bool {
 fn is_windows_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name);
     let is_numbered = |prefix| {
-        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit())
+        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|digit| digit.is_ascii_digit()))
     };
     name.ends_with('.')
         || ["con", "prn", "aux", "nul"].contains(&stem)

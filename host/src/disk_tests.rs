@@ -1,6 +1,8 @@
 //! The promises of `Fs`, claim by claim, on a real disk. What a power cut does is tested elsewhere, with a
 //! file system that can lose what was not synced.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests run where a `usize` has 64 bits, on small files")]
+
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
@@ -749,7 +751,7 @@ mod unix {
         assert!(scratch.at(LOG).exists());
         let fifo = scratch.at(LOG);
         without_waiting(move || {
-            assert_eq!(kind(DiskFs::open(&fifo, Access::ReadWrite)), FsErrorKind::Refused)
+            assert_eq!(kind(DiskFs::open(&fifo, Access::ReadWrite)), FsErrorKind::Refused);
         });
     }
 

@@ -181,6 +181,7 @@ impl StoredMessage {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn unreadable(error: serde_json::Error) -> Error {
     // Only the place: the error's own text could quote content.
     Error::new(

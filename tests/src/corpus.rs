@@ -1,3 +1,8 @@
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a JSON value is indexed without panic; names are ASCII"
+)]
 //! Carries out the language-neutral cases of `tests/corpus/ops` (see its README) on any implementation of the store.
 
 use std::collections::BTreeMap;

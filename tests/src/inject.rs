@@ -172,7 +172,8 @@ impl<'a> Run<'a> {
         }
         let repaired = open(disk, DOCTOR, false).and_then(|mut store| store.doctor(true));
         repaired.map_err(|error| format!("the doctor fails: {error:?}"))?;
-        let found = look(disk, &self.models).map_err(|error| format!("{error}\n  behind the doctor's repair"))?;
+        let found =
+            look(disk, &self.models).map_err(|error| format!("{error}\n  behind the doctor's repair"))?;
         Ok((found, true))
     }
 
@@ -215,7 +216,13 @@ impl<'a> Run<'a> {
         }
         let answer = run(store, op);
         let kinds = answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
-        self.narrow(op, &kinds).map_err(|difference| format!("repeated: {difference}\n  {answer:?}"))
+        let before = self.models.clone();
+        self.narrow(op, &kinds).map_err(|difference| format!("repeated: {difference}\n  {answer:?}"))?;
+        if kinds.is_err() {
+            // "There is one already" does not say that it will survive.
+            self.models = before;
+        }
+        Ok(())
     }
 
     /// The operation may or may not have happened.

@@ -1,5 +1,13 @@
 //! The corpus on the native core and on the component: the same answers and the same bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
 use std::fs;
 use std::path::Path;
 

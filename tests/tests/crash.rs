@@ -9,7 +9,7 @@ use sessile_core::{Durability, NewSession, SessionPatch, WriteOptions};
 use sessile_tests::explore::{Act, Base, Script, Stats, explore, prepare};
 use sessile_tests::inject::inject;
 use sessile_tests::model::{Model, Op};
-use sessile_tests::sim::Disk;
+use sessile_tests::sim::{Disk, Flaw};
 
 // Operations in few words. Sessions are `a`, its fork `b` and what a script makes.
 
@@ -529,4 +529,37 @@ fn what_was_acknowledged_survives_every_error() {
     }
     println!("{all} runs with an error; behind {doctored} of them the catalogue needed the doctor");
     assert!(failures.is_empty(), "{} scripts fail\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Each fault of a disk, and a script in which its loss must be noticed.
+const NOTICED: [(Flaw, &str); 5] = [
+    (Flaw::SyncDoesNothing, "append synced"),
+    (Flaw::CreateForgetsEntry, "create"),
+    (Flaw::CreateInPlace, "create"),
+    (Flaw::AppendForgetsEntry, "create"),
+    (Flaw::AppendAtOldEnd, "race: append, append"),
+];
+
+#[test]
+fn a_disk_that_breaks_its_promises_is_noticed() {
+    let base = prepare("with a history", history()).unwrap();
+    for (flaw, name) in NOTICED {
+        let scripts: Vec<Script> = scripts().into_iter().filter(|script| script.name == name).collect();
+        let failure = scripts.iter().find_map(|script| explore(script, &base, Some(flaw)).err());
+        println!("{flaw:?}: {}\n", failure.as_deref().unwrap_or("not noticed"));
+        assert!(failure.is_some(), "{flaw:?} is not noticed");
+    }
+}
+
+#[test]
+fn a_removed_file_that_comes_back_harms_nothing() {
+    let base = prepare("with a history", history()).unwrap();
+    for name in
+        ["trash and purge a fork", "purge parent and fork", "compact a parent", "detach and purge the parent"]
+    {
+        for script in scripts().iter().filter(|script| script.name == name) {
+            let sparse = Script { every: 20, ..script.clone() };
+            explore(&sparse, &base, Some(Flaw::RemoveForgets)).unwrap();
+        }
+    }
 }

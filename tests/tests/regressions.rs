@@ -1,10 +1,10 @@
 //! Faults that the simulations have found in the core, each in its shortest form.
 
 use sessile_core::{
-    Durability, ErrorKind, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Page, Select,
-    Sessions, Store, WriteOptions,
+    Durability, ErrorKind, ForkOptions, Fs, FsErrorKind, ListQuery, MessageChange, NewSession, OpenOptions,
+    Page, Select, Sessions, Store, WriteOptions,
 };
-use sessile_tests::sim::{Disk, SimDisk, SimHost, Stage};
+use sessile_tests::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
 
@@ -233,4 +233,106 @@ fn a_repeated_operation_follows_a_session_that_another_process_has_compacted_or_
     other.purge("a").unwrap();
     let repeated = one.append("a", HELLO, &WriteOptions { durability: Durability::Buffered, ..named("x") });
     assert_eq!(repeated.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+/// Lets the first call fail that writes to a path beginning with `path`.
+fn open_with_fault(
+    disk: &SimDisk,
+    process: u64,
+    path: &str,
+    stage: Stage,
+    act: impl Fn(&mut Store<SimHost>),
+) -> Store<SimHost> {
+    // A first run, on a copy, tells which call that is.
+    let copy = SimDisk::new(disk.disk());
+    copy.record();
+    let mut store = open(&copy, process);
+    store.host_mut().reset_counts();
+    act(&mut store);
+    let steps = copy.steps();
+    let place = steps.iter().position(|step| step.call.path().starts_with(path)).unwrap();
+    let at = store.host_mut().write_calls()[place];
+    let mut store = open(disk, process);
+    store.host_mut().reset_counts();
+    let fault = Fault { at, kind: FsErrorKind::Unavailable, stage, later: Later::Fine };
+    store.host_mut().set_fault(Some(fault));
+    act(&mut store);
+    store
+}
+
+#[test]
+fn a_session_is_listed_though_the_catalogue_could_not_be_written_for_a_moment() {
+    let disk = SimDisk::new(Disk::default());
+    open(&disk, 1);
+    let mut store = open_with_fault(&disk, 2, "catalogue", Stage::Bytes(0), |store| create(store, "a"));
+    store.close().unwrap();
+    assert_eq!(open(&disk, 3).list(&ListQuery::default()).unwrap().sessions.len(), 1);
+}
+
+#[test]
+fn a_list_after_power_loss_does_not_count_what_a_failed_append_has_left() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    store.close().unwrap();
+    let mut store = open_with_fault(&disk, 2, "sessions", Stage::Bytes(1), |store| {
+        let _ = store.update_message("a", &1.into(), &add_text("x"), &WriteOptions::default());
+    });
+    store.close().unwrap();
+    disk.disk().after_power_loss("", &mut |image| {
+        let mut store = open(&SimDisk::new(image.disk), 3);
+        let listed = store.list(&ListQuery::default()).unwrap().sessions;
+        assert_eq!(listed, [store.get("a").unwrap()]);
+    });
+}
+
+/// By mistake of a host, or because somebody has put a file there.
+#[test]
+fn a_generation_is_not_removed_before_the_next_one_can_be_read() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    let mut spoiled = disk.disk();
+    let path =
+        spoiled.paths().find(|path| path.starts_with("sessions/")).unwrap().replace("000001", "000002");
+    spoiled.put(&path, b"somebody's file\n".to_vec());
+    disk.set(spoiled);
+    let _ = open(&disk, 2).compact("a");
+    let logs: Vec<String> = disk.disk().paths().map(str::to_owned).collect();
+    assert!(logs.contains(&path.replace("000002", "000001")), "{logs:?}");
+}
+
+#[test]
+fn an_id_is_free_again_when_a_purge_was_cut_off() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    store.trash("a").unwrap();
+    disk.record();
+    store.purge("a").unwrap();
+    let steps = disk.steps();
+    let record = steps.iter().position(|step| step.call.path().starts_with("sessions/")).unwrap();
+    let mut store = open(&SimDisk::new(steps[record + 1].before.clone()), 2);
+    assert_eq!(store.get("a").unwrap_err().kind, ErrorKind::NotFound);
+    create(&mut store, "a");
+}
+
+#[test]
+fn a_fork_whose_messages_cannot_be_read_is_not_forked_without_them() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    disk.record();
+    fork(&mut store, "a", "b");
+    append(&mut store, "b", &WriteOptions::default());
+    let parent =
+        disk.steps()[0].before.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned();
+    SimHost::new(&disk, 9).remove(&parent).unwrap();
+    let mut store = open(&disk, 2);
+    assert_eq!(read(&mut store, "b").unreadable, [1]);
+    let forked = store.fork("b", &ForkOptions { id: Some("c".into()), ..ForkOptions::default() });
+    assert!(forked.is_err() || read(&mut store, "c").unreadable == [1], "{forked:?}");
 }

@@ -1,5 +1,13 @@
 //! Frozen stores are read for ever, new ones are written as the format says, and damaged ones give what they can.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 //! `build` makes the component and puts it where the hosts take it from; `demo` shows the store at work; `test` runs
 //! all checks; `lint` checks formatting and lints. Each sets up what it needs and says in one line what is missing.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
 mod component;
 
 use std::env;

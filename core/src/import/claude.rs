@@ -246,7 +246,7 @@ impl Reading {
             _ => None,
         };
         if let Some(body) = body {
-            self.take_message(import, record, &line, body);
+            self.take_message(import, record, &line, &body);
             return;
         }
         self.take_extra(record);
@@ -261,7 +261,13 @@ impl Reading {
         self.extra.push(ImportedExtra { line: record.place.line, json: record.source().to_owned() });
     }
 
-    fn take_message(&mut self, import: &mut Import, record: &Record<'_>, line: &Members<'_>, body: Body<'_>) {
+    fn take_message(
+        &mut self,
+        import: &mut Import,
+        record: &Record<'_>,
+        line: &Members<'_>,
+        body: &Body<'_>,
+    ) {
         let uuid = id_of(line, "uuid");
         let has_id = uuid.is_some();
         let fallback = || format!("line-{}-{:016x}", record.place.line, fingerprint(record.source()));
@@ -976,6 +982,7 @@ mod tests {
     }
 
     /// Checks the part that a block becomes, and whether the line has the content only once.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write a literal")]
     fn check_block(block: &str, part: Value, is_held: bool) {
         let message = message_of(&entry("user", "a", &content(&format!("[{block}]"))));
         assert_eq!(message["parts"], json!([part]));

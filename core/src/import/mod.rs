@@ -764,7 +764,7 @@ mod tests {
             let mut import = Import::default();
             let mut records = Vec::new();
             read_records(text.as_bytes(), "m", &mut import, |_, r| {
-                records.push((r.text.clone(), r.source().to_owned()))
+                records.push((r.text.clone(), r.source().to_owned()));
             });
             assert_eq!(records, [(mended.to_owned(), text.to_owned())]);
             assert!(import.problems[0].what.contains("strict readers"));

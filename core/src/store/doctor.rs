@@ -174,7 +174,7 @@ impl<H: Host> Store<H> {
                 return Ok(());
             }
             Some(End::Sealed(_)) if is_highest => {
-                find("unfinished-rewrite", Vec::new(), "the next write finishes the rewrite".into())
+                find("unfinished-rewrite", Vec::new(), "the next write finishes the rewrite".into());
             }
             Some(End::Sealed(_)) => {
                 find("leftover", Vec::new(), "rewritten; kept while a fork needs it".into());

@@ -35,7 +35,11 @@ impl<H: Host> Store<H> {
         let name = Name::of(&id)?;
         // The first generation may be gone while a later one is there.
         if given && !self.generations(&name)?.is_empty() {
-            return Err(taken(&id));
+            // What a purge has left that was cut off is in nobody's way.
+            self.collect_purged(&id)?;
+            if !self.generations(&name)?.is_empty() {
+                return Err(taken(&id));
+            }
         }
         let record = SessionRecord {
             v: FORMAT_VERSION,
@@ -53,7 +57,7 @@ impl<H: Host> Store<H> {
             created => created?,
         }
         self.with(&id, Look::Fresh, |store, cached| {
-            cached.marked_at = marked_at;
+            (cached.written, cached.marked_at) = (true, marked_at);
             Ok(store.session(cached))
         })
     }

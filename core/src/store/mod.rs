@@ -62,7 +62,8 @@ pub(crate) struct Cached {
     beginning: Option<Beginning>,
     /// The message whose text grew last: its number, the part, the text's length, and the end of the log then.
     growing: Option<(u64, u64, u64, u64)>,
-    /// When this instance said that it writes here.
+    /// Whether this instance has written here, and when it has last said so in the catalogue.
+    written: bool,
     marked_at: Option<u64>,
     /// Whether this instance has appended what may not be on the disk yet.
     unsynced: bool,
@@ -80,7 +81,15 @@ pub(crate) struct Beginning {
 
 impl Cached {
     fn new(log: Log) -> Self {
-        Self { log, beginning: None, growing: None, marked_at: None, unsynced: false, used: 0 }
+        Self {
+            log,
+            beginning: None,
+            growing: None,
+            written: false,
+            marked_at: None,
+            unsynced: false,
+            used: 0,
+        }
     }
 }
 
@@ -266,7 +275,7 @@ impl<H: Host> Store<H> {
     fn settle(&mut self, cached: &Cached) {
         // What is said here must not be lost later: an entry that knows more than the log would stay wrong for ever.
         let durable = !cached.unsynced || self.host.sync(cached.log.path()).is_ok();
-        if cached.marked_at.is_some() && durable {
+        if cached.written && durable {
             let entry = crate::catalogue::entry(&cached.log, Some(&self.writer));
             let now = self.host.now_ms();
             let _ = self.catalogue.put(&mut self.host, now, &entry);
@@ -275,8 +284,9 @@ impl<H: Host> Store<H> {
 
     fn locate(&mut self, name: &Name, id: &str, look: Look, unfinished: Unfinished) -> Result<Cached> {
         let known = self.cache.remove(name);
-        let (marked_at, unsynced) =
-            known.as_ref().map_or((None, false), |cached| (cached.marked_at, cached.unsynced));
+        let (written, marked_at, unsynced) = known
+            .as_ref()
+            .map_or((false, None, false), |cached| (cached.written, cached.marked_at, cached.unsynced));
         if let Some(mut cached) = known {
             let there = look == Look::Cached || cached.log.refresh(&mut self.host)?;
             if there && cached.log.state().end.is_none() && cached.log.state().session == id {
@@ -284,7 +294,7 @@ impl<H: Host> Store<H> {
             }
         }
         let log = self.current(name, id, unfinished)?;
-        Ok(Cached { marked_at, unsynced, ..Cached::new(log) })
+        Ok(Cached { written, marked_at, unsynced, ..Cached::new(log) })
     }
 
     /// Finishes a rewrite of the session that somebody has begun.
@@ -429,7 +439,7 @@ impl<H: Host> Store<H> {
         let now = self.host.now_ms();
         self.mark(id, now, cached);
         // Before the append: whatever becomes of it, bytes may be in the file.
-        cached.unsynced |= options.durability == Durability::Buffered;
+        (cached.written, cached.unsynced) = (true, true);
         let decided = match plan.append(&mut self.host, &mut cached.log, options)? {
             Appended::Decided(decided) => decided,
             Appended::Gone => return Ok(None),

@@ -42,16 +42,19 @@ impl<H: Host> Store<H> {
                 )));
             }
             log.index_whole(&mut store.host)?;
-            let count = log.state().count;
-            let readable = store.stored(cached, &[(1, count)], usize::MAX)?.len() as u64;
-            if !cached.log.damage().is_empty() || readable < count {
+            let state = log.state().clone();
+            let walked = log.for_each(&mut store.host, &mut |_, _, _| {})?;
+            let readable = store.stored(cached, &[(1, state.count)], usize::MAX)?.len() as u64;
+            // A torn write that nobody was told of is no loss; anything else would be one.
+            let (walked, known) = (State { records: 0, ..walked }, State { records: 0, ..state.clone() });
+            if readable < state.count || walked != known {
                 return Err(Error::damaged(format!(
                     "session {id} has damage that a rewrite would lose; salvage it into a new session"
                 )));
             }
-            Ok(Ok((generation, cached.log.size())))
+            Ok(Ok((generation, !cached.log.damage().is_empty())))
         })?;
-        let (generation, _) = match before {
+        let (generation, has_damage) = match before {
             Ok(before) => before,
             Err(nothing_to_do) => return Ok(nothing_to_do),
         };
@@ -63,13 +66,14 @@ impl<H: Host> Store<H> {
             }
             Ok(Plan::of(&Record::Seal(SealRecord { stamp, why })))
         })?;
-        self.cache.remove(&name);
         let old_path = name.log(generation);
         let old = Log::load(&mut self.host, &old_path, None)?;
-        let (bytes_before, session) = (old.size(), old.state().session.clone());
+        let (bytes_before, before) = (old.size(), old.state().clone());
         let beginning = self.read_beginning(&old_path)?.unwrap_or_default();
         self.finish_rewrite(&name, old)?;
-        let old_kept = self.is_needed(&session, generation)?;
+        self.check_next(&name, &before)?;
+        // What cannot be read is never removed.
+        let old_kept = has_damage || self.is_needed(&before.session, generation)?;
         if !old_kept {
             self.remove_log(&old_path)?;
         }
@@ -80,6 +84,21 @@ impl<H: Host> Store<H> {
             let (generation, bytes_after) = (cached.log.state().generation, cached.log.size());
             Ok(Rewritten { generation, bytes_before, bytes_after, old_kept })
         })
+    }
+
+    /// Makes sure that the generation behind a sealed one holds the session, before that one goes.
+    fn check_next(&mut self, name: &Name, old: &State) -> Result<()> {
+        let path = name.log(old.generation + 1);
+        let next = Log::load(&mut self.host, &path, None)?;
+        let (next, same) =
+            (next.state(), |next: &State| next.session == old.session && next.count >= old.count);
+        if next.begun() && same(next) {
+            return Ok(());
+        }
+        Err(Error::damaged(format!(
+            "{path} is not the next generation of session {}; run doctor, nothing was removed",
+            old.session
+        )))
     }
 
     /// Writes the generation that follows a sealed one, unless somebody has.
@@ -119,7 +138,7 @@ impl<H: Host> Store<H> {
         let mut kept: Vec<Kept> = Vec::new();
         let inherited = if detach { 0 } else { state.inherited };
         old.for_each(&mut self.host, &mut |record, text, verdict| {
-            kept.extend(Kept::of(record, text, verdict, inherited))
+            kept.extend(Kept::of(record, text, verdict, inherited));
         })?;
         for kept in kept {
             match kept {
