@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,9 @@ const PROBLEMS_SHOWN: usize = 1;
 const WRITTEN: u64 = 40;
 /// The third writer is killed after so many acknowledgements ...
 const ACKNOWLEDGED_MIN: usize = 25;
-/// ... of the many more messages that it would append.
+/// ... and less than so many milliseconds ...
+const MOMENT_MS: u64 = 50;
+/// ... and would append many more messages.
 const NEVER_REACHED: u64 = 1_000_000;
 
 /// A few lines of Claude Code, for those who have no sessions at hand.
@@ -69,6 +71,7 @@ pub fn run(context: &mut Context, args: &args::Demo, engine: EngineName) -> Resu
         out: if json { Out::discarding() } else { Out::stdout(false) },
         opening: Opening { directory: directory.path.join("store"), engine: engine.into() },
         engine,
+        with_bar: !json,
         step: 0,
         figures: Figures::default(),
     };
@@ -101,6 +104,8 @@ struct Story {
     out: Out,
     opening: Opening,
     engine: EngineName,
+    /// Whether a progress bar may be shown: not where JSON is wanted.
+    with_bar: bool,
     step: u32,
     figures: Figures,
 }
@@ -153,7 +158,7 @@ impl Story {
         let mut summary = Summary::default();
         let files = find_files(&[corpus.to_owned()], &mut summary)?;
         let mut store = self.opening.make()?;
-        import_files(&mut store, &files, &mut summary, true)?;
+        import_files(&mut store, &files, &mut summary, self.with_bar)?;
         print_summary(&mut self.out, &summary, PROBLEMS_SHOWN)?;
         require_sessions(&summary, corpus)?;
         self.figures.files = summary.files;
@@ -245,6 +250,8 @@ impl Story {
         let mut writer =
             Writer::start(&self.opening.directory, self.engine, &session.id, "doomed", NEVER_REACHED)?;
         let mut acks = writer.acks(ACKNOWLEDGED_MIN)?;
+        // At another moment of its work each time; while nobody reads, it goes on.
+        std::thread::sleep(Duration::from_millis(now_ms() % MOMENT_MS));
         writer.child.kill().context("the third writer cannot be killed")?;
         // What it had acknowledged before it died may still be in the pipe.
         acks.extend(writer.acks(usize::MAX)?);

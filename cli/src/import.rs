@@ -338,7 +338,7 @@ impl Writing<'_> {
         // keeps both.
         let may_patch = known.other_lines == 0 || knows_lines;
         for portion in portions.into_iter().rev() {
-            self.append_rest(session, portion, may_patch)?;
+            self.append_rest(session, &portion, may_patch)?;
         }
 
         self.summary.messages.new += messages.new;
@@ -463,10 +463,10 @@ impl Writing<'_> {
     fn append_rest(
         &mut self,
         session: &ImportedSession,
-        portion: Extra,
+        portion: &Extra,
         may_patch: bool,
     ) -> Result<(), Error> {
-        let (id, member) = (&session.id, self.extra_member(&portion));
+        let (id, member) = (&session.id, self.extra_member(portion));
         let options = WriteOptions { at: session.updated_ms, ..buffered() };
         if may_patch {
             let patch = MessageChange::Patch(format!("{{\"source\":{{{member}}}}}"));
@@ -620,7 +620,8 @@ mod tests {
 
     #[test]
     fn a_sub_agent_is_known_by_its_place() {
-        let line = b"{\"type\":\"user\",\"uuid\":\"u\",\"sessionId\":\"s\",\"isSidechain\":true,\"message\":{\"role\":\"user\",\"content\":\"hi\"}}\n";
+        let line = b"{\"type\":\"user\",\"uuid\":\"u\",\"sessionId\":\"s\",\"isSidechain\":true,\
+            \"message\":{\"role\":\"user\",\"content\":\"hi\"}}\n";
         assert_eq!(parse(Path::new("a/s/subagents/agent-7.jsonl"), line).sessions[0].id, "s/agent-7");
         assert_eq!(parse(Path::new("a/s.jsonl"), line).sessions[0].parent.as_deref(), Some("s"));
     }

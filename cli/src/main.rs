@@ -43,8 +43,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if json {
         let rendered = error.render().to_string();
         // The usage below is for people; `kind` and the first paragraph tell a program enough.
-        let message = rendered.split("\n\n").next().unwrap_or(&rendered).trim();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let paragraph = rendered.split("\n\n").next().unwrap_or(&rendered);
+        let message = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         exit::say(ErrorKind::Invalid, message, true);
     } else {
         let _ = error.print();

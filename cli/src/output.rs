@@ -68,7 +68,7 @@ impl Out {
     /// Prints a line, which may have styles in it.
     pub fn line(&mut self, line: &str) -> io::Result<()> {
         let indent = if line.is_empty() { 0 } else { self.indent };
-        writeln!(self.sink, "{:indent$}{line}", "").map_err(named)
+        writeln!(self.sink, "{:indent$}{line}", "").map_err(|error| named(&error))
     }
 
     /// Prints one JSON document on one line.
@@ -80,7 +80,7 @@ impl Out {
     /// Prints JSON text as it is; to a terminal, with all control characters as escapes.
     pub fn raw_json(&mut self, text: &str) -> io::Result<()> {
         let text = if self.is_terminal { safe_json(text) } else { Cow::Borrowed(text) };
-        writeln!(self.sink, "{text}").map_err(named)
+        writeln!(self.sink, "{text}").map_err(|error| named(&error))
     }
 
     /// Prints a table.
@@ -93,12 +93,12 @@ impl Out {
 
     /// Hands everything over to whoever reads it.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush().map_err(named)
+        self.sink.flush().map_err(|error| named(&error))
     }
 }
 
 /// The same error, with the thing that failed in its message.
-fn named(error: io::Error) -> io::Error {
+fn named(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
 }
 

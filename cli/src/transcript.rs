@@ -167,7 +167,7 @@ impl Transcript {
             }
             "tool_call" => {
                 let name = string(shown.name).unwrap_or_default();
-                let arguments = shown.arguments.map_or(String::new(), |arguments| described(arguments));
+                let arguments = shown.arguments.map_or(String::new(), described);
                 self.print_line(out, "→", CALL, &format!("{name} {arguments}"))
             }
             "tool_result" => {
@@ -236,7 +236,10 @@ fn print_text(out: &mut Out, text: &str, style: Style) -> io::Result<()> {
     let room = out.width().map(|width| width.saturating_sub(6));
     for line in safe_lines(text.trim_end()) {
         for line in wrap(&line, room) {
-            out.line(format!("      {style}{line}{style:#}").trim_end())?;
+            // No styles and no indent around nothing: a line without text has no spaces either.
+            let line = line.trim_end();
+            let line = if line.is_empty() { String::new() } else { format!("      {style}{line}{style:#}") };
+            out.line(&line)?;
         }
     }
     Ok(())

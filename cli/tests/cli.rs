@@ -2,6 +2,14 @@
 //!
 //! Each test has a store of its own. What the commands decide is tested in the core; here it is what they print.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -43,7 +51,10 @@ impl Place {
         command.args(args).current_dir(&self.directory);
         // The compiled component is shared by all tests, and nothing of the machine is touched.
         command.env("SESSILE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-cache"));
-        command.env("SESSILE_STORE", self.store()).env("TMPDIR", &self.directory).env("HOME", &self.directory);
+        command
+            .env("SESSILE_STORE", self.store())
+            .env("TMPDIR", &self.directory)
+            .env("HOME", &self.directory);
         for name in ["COLUMNS", "NO_COLOR", "CLICOLOR_FORCE", "XDG_DATA_HOME"] {
             command.env_remove(name);
         }
@@ -240,11 +251,16 @@ fn a_file_without_messages_keeps_its_lines_in_a_hidden_one() {
 #[test]
 fn a_bad_line_is_reported_and_the_rest_is_imported() {
     let place = Place::new();
-    let path = place.file("s1.jsonl", &(entries("s1", 1) + "oh no\n" + &entry("s1", 2, "text 2") + "{\"torn"));
+    let path =
+        place.file("s1.jsonl", &(entries("s1", 1) + "oh no\n" + &entry("s1", 2, "text 2") + "{\"torn"));
     let imported = import(&place, &path);
     assert_eq!(imported["messages"]["new"], 2);
-    let lines: Vec<u64> =
-        imported["problems"].as_array().unwrap().iter().map(|problem| problem["line"].as_u64().unwrap()).collect();
+    let lines: Vec<u64> = imported["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["line"].as_u64().unwrap())
+        .collect();
     assert_eq!(lines, [2, 4]);
     assert_eq!(imported["problems"][0]["file"], path);
     let told = place.ok(&["import", "claude", &path]);
@@ -269,15 +285,24 @@ fn what_is_no_session_is_skipped_and_named() {
 fn a_sub_agent_belongs_to_its_parent() {
     let place = Place::new();
     place.file("in/s1.jsonl", &entries("s1", 2));
-    place.file("in/s1/subagents/agent-7.jsonl", &entries("s1", 1).replace("Sidechain\":false", "Sidechain\":true"));
-    place.file("in/s1/subagents/agent-7.meta.json", "{\"agentType\":\"Explore\",\"description\":\"Look around\"}");
+    place.file(
+        "in/s1/subagents/agent-7.jsonl",
+        &entries("s1", 1).replace("Sidechain\":false", "Sidechain\":true"),
+    );
+    place.file(
+        "in/s1/subagents/agent-7.meta.json",
+        "{\"agentType\":\"Explore\",\"description\":\"Look around\"}",
+    );
     assert_eq!(import(&place, "in")["sessions"]["new"], 2);
     let child = place.json(&["info", "s1/agent-7"]);
     assert_eq!((&child["parent"], &child["title"]), (&"s1".into(), &"Look around".into()));
     assert_eq!(place.json(&["info", "s"])["id"], "s1", "the beginning of both ids means the parent");
 
     let listed = place.json(&["ls"]);
-    assert_eq!((listed["sessions"].as_array().unwrap().len(), &listed["sub_sessions_left_out"]), (1, &1.into()));
+    assert_eq!(
+        (listed["sessions"].as_array().unwrap().len(), &listed["sub_sessions_left_out"]),
+        (1, &1.into())
+    );
     assert_eq!(place.json(&["ls", "--all"])["sessions"].as_array().unwrap().len(), 2);
     assert!(place.ok(&["ls"]).contains("1 session of sub-agents; --all lists them too"));
 }
@@ -288,9 +313,15 @@ fn imported_sessions_keep_their_times_and_a_title_chosen_here() {
     let path = place.file("s1.jsonl", &entries("s1", 2));
     import(&place, &path);
     let session = place.json(&["info", "s1"]);
-    assert_eq!((&session["created_at"], &session["updated_at"]), (&1_767_323_041_000u64.into(), &1_767_323_042_000u64.into()));
+    assert_eq!(
+        (&session["created_at"], &session["updated_at"]),
+        (&1_767_323_041_000u64.into(), &1_767_323_042_000u64.into())
+    );
     place.ok(&["set", "s1", "--title", "Mine"]);
-    place.file("s1.jsonl", &(entries("s1", 3) + "{\"type\":\"ai-title\",\"aiTitle\":\"Theirs\",\"sessionId\":\"s1\"}\n"));
+    place.file(
+        "s1.jsonl",
+        &(entries("s1", 3) + "{\"type\":\"ai-title\",\"aiTitle\":\"Theirs\",\"sessionId\":\"s1\"}\n"),
+    );
     assert_eq!(import(&place, &path)["messages"]["new"], 1);
     assert_eq!(place.json(&["info", "s1"])["title"], "Mine");
 }
@@ -327,9 +358,11 @@ fn each_error_kind_has_its_exit_code() {
     assert!(String::from_utf8(shown.stdout).unwrap().contains("two"), "what is readable is shown");
     assert_eq!(place.run(&["doctor"]).status.code(), Some(5));
 
-    fs::write(place.store().join("sessile.json"), "{\"format\":\"sessile\",\"version\":9,\"reader\":1}\n").unwrap();
+    fs::write(place.store().join("sessile.json"), "{\"format\":\"sessile\",\"version\":9,\"reader\":1}\n")
+        .unwrap();
     assert_eq!(place.fails(&["append", "a", "x"]).0, 6);
-    fs::write(place.store().join("sessile.json"), "{\"format\":\"sessile\",\"version\":9,\"reader\":9}\n").unwrap();
+    fs::write(place.store().join("sessile.json"), "{\"format\":\"sessile\",\"version\":9,\"reader\":9}\n")
+        .unwrap();
     assert_eq!(place.fails(&["ls"]).0, 8);
 }
 
@@ -337,7 +370,9 @@ fn each_error_kind_has_its_exit_code() {
 fn the_exit_codes_stand_in_the_help() {
     let place = Place::new();
     let help = place.ok(&["--help"]);
-    for line in ["2  invalid", "3  not-found", "4  conflict", "5  damaged", "6  unavailable", "8  unsupported"] {
+    for line in
+        ["2  invalid", "3  not-found", "4  conflict", "5  damaged", "6  unavailable", "8  unsupported"]
+    {
         assert!(help.contains(line), "{line}");
     }
 }
@@ -346,7 +381,8 @@ fn the_exit_codes_stand_in_the_help() {
 fn every_command_has_help_with_a_text() {
     let place = Place::new();
     let help = place.ok(&["--help"]);
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names: Vec<&str> = commands.map(|line| line.split_whitespace().next().unwrap()).collect();
     assert!(names.len() > 20 && !names.contains(&"demo-writer"), "{names:?}");
     for name in names {
@@ -363,7 +399,10 @@ fn errors_are_json_where_json_is_wanted() {
         let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{args:?}: {text}"));
         assert_eq!(error["error"]["kind"], kind);
         let message = error["error"]["message"].as_str().unwrap();
-        assert!(message.starts_with(|first: char| !first.is_uppercase()) && !message.contains('\n'), "{message}");
+        assert!(
+            message.starts_with(|first: char| !first.is_uppercase()) && !message.contains('\n'),
+            "{message}"
+        );
     };
     check(&["ls", "--json"], "not-found");
     check(&["frobnicate", "--json"], "invalid");
@@ -411,7 +450,10 @@ fn an_id_can_be_a_unique_prefix_or_last() {
     assert_eq!(id("last"), "apple");
     place.ok(&["rm", "last"]);
     assert_ne!(id("last"), "apple");
-    assert!(place.ok(&["restore", "last"]).contains("apple"), "`last` of the trash is the last one moved there");
+    assert!(
+        place.ok(&["restore", "last"]).contains("apple"),
+        "`last` of the trash is the last one moved there"
+    );
 }
 
 #[test]
@@ -440,18 +482,24 @@ fn control_characters_never_reach_the_terminal() {
         { "type": "image", "path": evil },
         { "type": "opaque", "data": evil },
     ]});
-    place.ok(&["new", "--id", "a", "--title", evil, "--scope", evil, "--agent", evil, "--model", evil, "--tag", evil]);
+    place.ok(&[
+        "new", "--id", "a", "--title", evil, "--scope", evil, "--agent", evil, "--model", evil, "--tag", evil,
+    ]);
     place.ok(&["set", "a", "--meta", &serde_json::json!({ evil: evil }).to_string()]);
     assert!(place.feed(&["append", "a", "-"], &message.to_string()).status.success());
     place.ok(&["fork", "a", "--id", "b"]);
     place.ok(&["rm", "b"]);
-    for args in [&["ls"][..], &["info", "a"], &["show", "a"], &["show", "a", "--full"], &["trash"], &["restore", "b"]] {
+    for args in
+        [&["ls"][..], &["info", "a"], &["show", "a"], &["show", "a", "--full"], &["trash"], &["restore", "b"]]
+    {
         for columns in ["", "50"] {
             let output = place.command(args).env("COLUMNS", columns).output().unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
             assert!(text.contains("red"), "{args:?}: {text}");
-            let bad: Vec<char> =
-                text.chars().filter(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}').collect();
+            let bad: Vec<char> = text
+                .chars()
+                .filter(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}')
+                .collect();
             assert!(bad.is_empty(), "{args:?}: {bad:?}");
         }
     }
@@ -477,8 +525,15 @@ fn a_narrow_line_cuts_titles_and_nothing_else() {
 #[test]
 fn reading_commands_make_no_store_and_writing_ones_only_where_they_should() {
     let place = Place::new();
-    for args in [&["ls"][..], &["show", "a"], &["trash"], &["doctor"], &["doctor", "--repair"], &["append", "a", "x"], &["rm", "a"]]
-    {
+    for args in [
+        &["ls"][..],
+        &["show", "a"],
+        &["trash"],
+        &["doctor"],
+        &["doctor", "--repair"],
+        &["append", "a", "x"],
+        &["rm", "a"],
+    ] {
         assert_eq!(place.fails(args).0, 3, "{args:?}");
         assert!(!place.store().exists(), "{args:?}");
     }
@@ -516,13 +571,18 @@ fn reading_writes_nothing() {
 #[test]
 fn each_append_of_a_stream_is_acknowledged() {
     let place = Place::with_messages(&[]);
-    let mut child =
-        place.command(&["append", "a", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place
+        .command(&["append", "a", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
     for number in 1..=3 {
         // The next line is written only when this one is acknowledged: it must not wait for more.
-        writeln!(input, "{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{number}\"}}]}}").unwrap();
+        writeln!(input, "{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{number}\"}}]}}")
+            .unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut output, &mut line).unwrap();
         let ack: Value = serde_json::from_str(&line).unwrap();
@@ -537,7 +597,9 @@ fn each_append_of_a_stream_is_acknowledged() {
 fn a_bad_line_is_named_and_what_came_before_it_is_appended() {
     let place = Place::with_messages(&[]);
     let good = "{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"text\":\"good\"}]}\n";
-    for (bad, what) in [("nonsense\n", "line 3 is not JSON"), ("{\"role\":\"boss\",\"parts\":[]}\n", "line 3: its `role`")] {
+    for (bad, what) in
+        [("nonsense\n", "line 3 is not JSON"), ("{\"role\":\"boss\",\"parts\":[]}\n", "line 3: its `role`")]
+    {
         let output = place.feed(&["append", "a", "-"], &format!("{good}\n{bad}{good}"));
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8(output.stderr).unwrap();
@@ -565,8 +627,9 @@ fn an_operation_is_done_once_even_from_a_stream() {
 #[test]
 fn show_follows_pages_and_says_where_nothing_is() {
     let place = Place::with_messages(&[]);
-    let lines: String =
-        (1..=2500).map(|n| format!("{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{n}\"}}]}}\n")).collect();
+    let lines: String = (1..=2500)
+        .map(|n| format!("{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{n}\"}}]}}\n"))
+        .collect();
     assert!(place.feed(&["append", "a", "-", "--durability", "buffered"], &lines).status.success());
     assert_eq!(place.texts("a").len(), 2500);
     let count = |args: &[&str]| place.ok(&[args, &["--json"]].concat()).lines().count();
@@ -586,17 +649,39 @@ fn long_results_are_cut_and_shown_in_full_on_request() {
     let message = serde_json::json!({ "role": "tool", "parts": [{ "type": "tool_result", "call_id": "c", "content": content }] });
     place.feed(&["append", "a", "-"], &message.to_string());
     let short = place.ok(&["show", "a"]);
-    assert!(short.contains("row 6\n") && !short.contains("row 7\n") && short.contains("… (24 more lines)"), "{short}");
+    assert!(
+        short.contains("row 6\n") && !short.contains("row 7\n") && short.contains("… (24 more lines)"),
+        "{short}"
+    );
     assert!(place.ok(&["show", "a", "--full"]).contains("row 30\n"));
 }
 
 #[test]
 fn facts_are_set_and_taken_away() {
     let place = Place::with_messages(&[]);
-    place.ok(&["set", "a", "--model", "m", "--tag", "x", "--tag", "y", "--meta", "{\"k\":1.0,\"l\":2}", "--status", "done"]);
+    place.ok(&[
+        "set",
+        "a",
+        "--model",
+        "m",
+        "--tag",
+        "x",
+        "--tag",
+        "y",
+        "--meta",
+        "{\"k\":1.0,\"l\":2}",
+        "--status",
+        "done",
+    ]);
     let set = place.json(&["set", "a", "--model", "", "--tag", "", "--meta", "{\"l\":null}", "--no-title"]);
-    assert_eq!((&set["model"], &set["tags"], &set["title"]), (&Value::Null, &Value::Array(vec![]), &Value::Null));
-    assert_eq!((&set["title_manual"], &set["status"], &set["metadata"]["k"]), (&false.into(), &"done".into(), &1.0.into()));
+    assert_eq!(
+        (&set["model"], &set["tags"], &set["title"]),
+        (&Value::Null, &Value::Array(vec![]), &Value::Null)
+    );
+    assert_eq!(
+        (&set["title_manual"], &set["status"], &set["metadata"]["k"]),
+        (&false.into(), &"done".into(), &1.0.into())
+    );
     assert_eq!(place.json(&["set", "a", "--title", "T"])["title_manual"], true);
     assert_eq!(place.fails(&["set", "a"]).0, 2);
 }
@@ -604,7 +689,11 @@ fn facts_are_set_and_taken_away() {
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let place = Place::with_messages(&[]);
-    let lines = format!("{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{}\"}}]}}\n", "x".repeat(2000)).repeat(400);
+    let lines = format!(
+        "{{\"role\":\"user\",\"parts\":[{{\"type\":\"text\",\"text\":\"{}\"}}]}}\n",
+        "x".repeat(2000)
+    )
+    .repeat(400);
     place.feed(&["append", "a", "-", "--durability", "buffered"], &lines);
     for args in [&["show", "a", "--from", "1"][..], &["show", "a", "--from", "1", "--json"]] {
         let mut child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -643,7 +732,10 @@ fn a_missing_catalogue_is_named_and_repaired() {
 fn the_demo_loses_nothing_that_was_acknowledged() {
     let place = Place::new();
     let figures = place.json(&["demo"]);
-    assert_eq!((&figures["lost"], &figures["doubled"], &figures["healthy"]), (&0.into(), &0.into(), &true.into()));
+    assert_eq!(
+        (&figures["lost"], &figures["doubled"], &figures["healthy"]),
+        (&0.into(), &0.into(), &true.into())
+    );
     assert_eq!(figures["written_by_two"], 80);
     assert!(figures["acknowledged_before_kill"].as_u64().unwrap() >= 25);
     assert_eq!(fs::read_dir(&place.directory).unwrap().count(), 0, "its directory is gone");
@@ -651,7 +743,7 @@ fn the_demo_loses_nothing_that_was_acknowledged() {
     let corpus = place.file("in/s1.jsonl", &entries("s1", 9));
     let told = place.ok(&["demo", corpus.strip_suffix("/s1.jsonl").unwrap(), "--keep"]);
     assert!(told.contains("9 messages forked") && told.contains("All is well"), "{told}");
-    let store = told.lines().last().unwrap().split(' ').nth(5).unwrap().to_owned();
+    let store = told.lines().last().unwrap().split(' ').nth(6).unwrap().to_owned();
     place.ok(&["--store", &store, "doctor"]);
     assert_eq!(place.fails(&["demo", "nowhere"]).0, 3);
 }

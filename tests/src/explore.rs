@@ -277,6 +277,8 @@ struct At<'a> {
     file: &'a str,
     /// The session that is written to afterwards.
     session: Option<&'a str>,
+    /// Whether the operation under way is repeated then, where that is harmless.
+    again: bool,
     /// Whether the write that follows may be crashed too.
     deep: bool,
 }
@@ -386,13 +388,27 @@ impl Explorer<'_> {
             let under_way = recording.under_way(place, step.process);
             let path = under_way.map_or("open or close", |done| done.op.name());
             let session = under_way.map(|done| done.op.session());
-            let at = At { step: place, path, model: "killed", file: step.call.path(), session, deep: true };
+            let at = At {
+                step: place,
+                path,
+                model: "killed",
+                file: step.call.path(),
+                session,
+                again: true,
+                deep: true,
+            };
+            let candidates = recording.candidates(place, Undone::UnderWay);
+            let every_byte = matches!(step.call, Call::Append { .. });
             for stage in sample(&step.call.stages(), self.every, place) {
                 let mut disk = step.before.clone();
                 // The script has carried it out: it cannot fail.
                 let _ = disk.perform(&step.call, stage);
-                self.killed(disk, at)
-                    .map_err(|error| format!("{error}\n  killed at {stage:?} of {}", told(place, step)))?;
+                let ways = if every_byte { vec![self.states % 2 == 0] } else { vec![true, false] };
+                for again in ways {
+                    self.killed(&disk, &candidates, At { again, ..at }).map_err(|error| {
+                        format!("{error}\n  killed at {stage:?} of {}", told(place, step))
+                    })?;
+                }
             }
             let mut disk = step.before.clone();
             let _ = disk.perform(&step.call, Stage::Visible);
@@ -402,17 +418,17 @@ impl Explorer<'_> {
         let end = recording.steps.len();
         let file = recording.steps.last().map_or("", |step| step.call.path());
         let session = recording.done.last().map(|done| done.op.session());
-        let at = At { step: end, path: "at rest", model: "killed", file, session, deep: true };
-        self.killed(recording.last.clone(), at).map_err(|error| format!("{error}\n  killed at rest"))?;
+        let at = At { step: end, path: "at rest", model: "killed", file, session, again: true, deep: true };
+        self.killed(&recording.last, &recording.candidates(end, Undone::UnderWay), at)
+            .map_err(|error| format!("{error}\n  killed at rest"))?;
         self.power_loss(&recording.last, at).map_err(|error| format!("{error}\n  power lost at rest"))
     }
 
     /// The process has died, the machine goes on.
-    fn killed(&mut self, disk: Disk, at: At<'_>) -> Result<(), String> {
-        let candidates = self.recording.candidates(at.step, Undone::UnderWay);
-        let found = self.check(&disk, &candidates, at)?;
+    fn killed(&mut self, disk: &Disk, candidates: &[Model], at: At<'_>) -> Result<(), String> {
+        let found = self.check(disk, candidates, at)?;
         if self.states % SURVIVOR_EVERY == 0 {
-            self.survive(&disk, &found, At { model: "killed, another goes on", ..at })?;
+            self.survive(disk, &found, At { model: "killed, another goes on", ..at })?;
         }
         Ok(())
     }
@@ -432,7 +448,8 @@ impl Explorer<'_> {
                 Loss::Hole => ("power lost: sector of NULs", &any),
                 Loss::Garbage => ("power lost: sector of garbage", &any),
             };
-            let checked = self.check(&disk, candidates, At { model, ..at });
+            let again = self.states % 2 == 0;
+            let checked = self.check(&disk, candidates, At { model, again, ..at });
             result = checked.map(|_| ()).map_err(|error| format!("{error}\n  {model}, bytes {wrong:?}"));
         });
         result
@@ -489,8 +506,9 @@ impl Explorer<'_> {
         let named = |op: &Op| op.options().is_some_and(|options| options.op.is_some());
         let under_way = |done: &&Done| (done.start..=done.end).contains(&at.step);
         let mut again = self.recording.done.iter().filter(under_way).map(|done| &done.op);
-        let again = again.find(|op| named(op) || op.options().is_none() && self.states % 2 == 0);
-        if let Some(op) = again.filter(|_| at.deep) {
+        let repeatable =
+            |op: &&Op| named(op) || op.options().is_none() && !matches!(op, Op::Touch(_)) && at.again;
+        if let Some(op) = again.find(repeatable).filter(|_| at.deep) {
             return op.clone();
         }
         let live: Vec<&str> = found.sessions().filter(|id| !found.is_trashed(id)).collect();

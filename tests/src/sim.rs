@@ -667,11 +667,12 @@ impl SimHost {
         {
             Arc::make_mut(&mut shared.disk.files[file].bytes).truncate(*end);
         }
-        let before = shared.disk.clone();
+        // Only where it is kept: while there are two, each write copies the file.
+        let before = shared.steps.is_some().then(|| shared.disk.clone());
         let stage = begun.as_ref().map_or_else(|(stage, _)| *stage, |()| Stage::Durable);
         let done = shared.disk.perform(&call, stage)?;
         shared.written += 1;
-        if let Some(steps) = &mut shared.steps {
+        if let (Some(steps), Some(before)) = (&mut shared.steps, before) {
             steps.push(Step { process: self.process, call: call.clone(), before });
         }
         drop(shared);

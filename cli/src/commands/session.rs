@@ -154,7 +154,11 @@ pub struct ListedSessions {
 
 /// Reads as many pages as it takes.
 pub fn list_sessions(store: &mut Store, args: &args::Ls) -> Result<ListedSessions> {
-    let limit = if args.all { u64::MAX } else { args.limit.unwrap_or(LIST_DEFAULT) };
+    let limit = match args.limit {
+        _ if args.all => u64::MAX,
+        Some(limit) => at_least_one("--limit", limit)?,
+        None => LIST_DEFAULT,
+    };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut query = ListQuery { scope: args.scope.clone(), limit: PAGE, ..ListQuery::default() };
     let mut listed = ListedSessions { sessions: Vec::new(), more: false, left_out: 0 };
