@@ -61,36 +61,8 @@ impl Opening {
 
 /// Finds a session by its id, the beginning of its id, or `last`.
 ///
-/// The id of a sub-agent's session begins with its parent's id and `/`, and does not make that one ambiguous.
 pub fn find(store: &mut Store, text: &str) -> Result<Session> {
-    match store.resolve(text, None) {
-        Err(cause) if cause.kind == ErrorKind::Conflict => match find_parent(store, text)? {
-            Some(id) => Ok(store.get(&id)?),
-            None => Err(cause.into()),
-        },
-        found => Ok(found?),
-    }
-}
-
-/// The only id that begins with `text`, but for those that belong to it.
-fn find_parent(store: &mut Store, text: &str) -> Result<Option<String>> {
-    let mut ids = Vec::new();
-    for trashed in [false, true] {
-        let mut query = ListQuery { trashed, limit: 1000, ..ListQuery::default() };
-        loop {
-            let page = store.list(&query)?;
-            ids.extend(page.sessions.into_iter().map(|session| session.id).filter(|id| id.starts_with(text)));
-            if page.next.is_none() {
-                break;
-            }
-            query.cursor = page.next;
-        }
-    }
-    let Some(shortest) = ids.iter().min_by_key(|id| id.len()) else { return Ok(None) };
-    let belongs = |id: &String| {
-        id.strip_prefix(shortest.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    Ok(ids.iter().all(belongs).then(|| shortest.clone()))
+    Ok(store.resolve(text, None)?)
 }
 
 /// Finds a session in the trash first: `last` is the one that was moved there last.

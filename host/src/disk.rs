@@ -649,7 +649,8 @@ fn is_name(name: &str) -> bool {
 fn is_windows_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name);
     let is_numbered = |prefix| {
-        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|digit| digit.is_ascii_digit()))
+        stem.strip_prefix(prefix)
+            .is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|digit| digit.is_ascii_digit()))
     };
     name.ends_with('.')
         || ["con", "prn", "aux", "nul"].contains(&stem)

@@ -87,6 +87,10 @@ struct Done {
     /// The call that wrote its last record: operations count in this order.
     commit: usize,
     answer: Result<(Answer, String), Error>,
+    /// How many calls it has made, reading ones included.
+    calls: u64,
+    /// Whether another process carried something out at the same time.
+    raced: bool,
 }
 
 impl Done {
@@ -220,10 +224,17 @@ fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
     let mut model = before.clone();
     let expected = model.apply(&done.op);
     let answer = done.answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
-    // A rewrite may be refused: it would lose what is damaged, or somebody else has rewritten the log meanwhile.
-    let refused = answer == Err(ErrorKind::Conflict) || base.damaged && answer == Err(ErrorKind::Damaged);
-    if refused && matches!(done.op, Op::Compact(_) | Op::Detach(_)) {
-        return Ok(model);
+    // A rewrite may be refused: it would lose what is damaged, or somebody else has rewritten the log meanwhile. Who
+    // moves the head away from where somebody else has just moved it may be told to look again.
+    let rewrites = matches!(done.op, Op::Compact(_) | Op::Detach(_));
+    let moves = matches!(done.op, Op::Revert(..) | Op::Unrevert(..) | Op::Switch(..));
+    let refused = match answer {
+        Err(ErrorKind::Conflict) => rewrites || moves && done.raced,
+        Err(ErrorKind::Damaged) => rewrites && base.damaged,
+        _ => false,
+    };
+    if refused {
+        return Ok(before.clone());
     }
     if answer != expected {
         return Err(format!("{}: answers {:?}, not {expected:?}", done.op.name(), done.answer));
@@ -235,9 +246,19 @@ fn after(before: &Model, done: &Done, base: &Base) -> Result<Model, String> {
 }
 
 fn carry_out(store: &mut Store<SimHost>, disk: &SimDisk, process: u64, op: &Op) -> Done {
-    let start = disk.written();
+    let (start, calls) = (disk.written(), store.host_mut().counts().calls);
     let answer = run(store, op);
-    Done { process, op: op.clone(), start, end: disk.written(), commit: 0, answer }
+    let calls = store.host_mut().counts().calls - calls;
+    Done { process, op: op.clone(), start, end: disk.written(), commit: 0, answer, calls, raced: false }
+}
+
+/// Says that a process makes no more calls, also where it panics: nobody shall wait for it.
+struct Finish<'a>(&'a Turns, u64);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.finish(self.1);
+    }
 }
 
 fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHost>)]) -> Vec<Done> {
@@ -246,14 +267,47 @@ fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHo
         for (process, op, store) in racing {
             store.host_mut().take_turns(Some(turns.clone()));
             threads.push(scope.spawn(move || {
+                let finish = Finish(turns, SCRIPT_PROCESS + *process);
                 let done = carry_out(store, disk, *process, op);
-                turns.finish(SCRIPT_PROCESS + *process);
+                drop(finish);
                 store.host_mut().take_turns(None);
-                done
+                Done { raced: true, ..done }
             }));
         }
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Done>| thread.join();
+        threads
+            .into_iter()
+            .map(join)
+            .map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
+}
+
+/// Carries a script out, whose last act is a race, and checks that everything is as if one operation had come first.
+/// Returns how many calls each of them has made, in the order of processes.
+pub fn agree(script: &Script, base: &Base) -> Result<Vec<u64>, String> {
+    let told = |what: String| {
+        format!("script `{}` on a store `{}`: {what}{}", script.name, base.name, order(script))
+    };
+    let recording = record(script, base).map_err(told)?;
+    // Both orders, where the answers fit both.
+    let mut candidates: Vec<Model> = recording.models.last().cloned().into_iter().collect();
+    let mut other = recording.done.clone();
+    let raced = other.iter().position(|done| done.raced).unwrap_or_default();
+    other[raced..].reverse();
+    candidates.extend(models_of(&mut other, base).ok().and_then(|models| models.last().cloned()));
+    look(&SimDisk::new(recording.last), &candidates).map_err(told)?;
+    let mut raced: Vec<&Done> = recording.done.iter().filter(|done| done.raced).collect();
+    raced.sort_by_key(|done| done.process);
+    Ok(raced.iter().map(|done| done.calls).collect())
+}
+
+/// The race of a script, with its schedule as `process x calls`.
+fn order(script: &Script) -> String {
+    let Some(Act::Race(ops, schedule)) = script.acts.last() else { return String::new() };
+    let runs: Vec<String> =
+        schedule.chunk_by(|a, b| a == b).map(|run| format!("{} x {}", run[0], run.len())).collect();
+    format!("\n  {ops:?}\n  in the order {}", runs.join(", "))
 }
 
 /// A store with a history, at rest. Its processes must not be those of scripts.

@@ -35,7 +35,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Finding {
     /// `damage`, `unfinished-record`, `unreadable-messages`, `no-beginning`, `wrong-name`, `checkpoint`,
-    /// `unfinished-rewrite`, `leftover`, `unreadable`.
+    /// `unfinished-rewrite`, `leftover`, `unreadable`, `marker`.
     kind: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     session: String,
@@ -63,10 +63,20 @@ const HARMLESS: [&str; 3] = ["unfinished-record", "leftover", "unfinished-rewrit
 
 impl<H: Host> Store<H> {
     pub(super) fn examine(&mut self, repair: bool) -> Result<String> {
+        let mut report = Report::default();
+        if let Some(what) = self.marker {
+            // Asked for reading alone, or a newer format: then it stays as it is.
+            if repair && !self.read_only {
+                self.repair_marker()?;
+                report.repaired.push("format marker made anew".into());
+            } else {
+                let (session, file, ranges) = (String::new(), super::MARKER_PATH.to_owned(), Vec::new());
+                report.findings.push(Finding { kind: "marker", session, file, ranges, what: what.into() });
+            }
+        }
         if repair {
             self.writable()?;
         }
-        let mut report = Report::default();
         let mut highest: BTreeMap<Name, u32> = BTreeMap::new();
         self.each_log(&mut |_, name, generation, _| {
             highest.insert(name.clone(), generation);

@@ -47,6 +47,8 @@ const MARK_AGAIN_MS: u64 = 3_600_000;
 pub struct Store<H> {
     pub(crate) host: H,
     read_only: bool,
+    /// What is wrong with the format marker.
+    marker: Option<&'static str>,
     /// This instance's name in the catalogue.
     writer: String,
     cache: BTreeMap<Name, Cached>,
@@ -149,6 +151,7 @@ impl<H: Host> Store<H> {
         let mut store = Self {
             host,
             read_only: options.read_only,
+            marker: None,
             writer,
             cache: BTreeMap::new(),
             ticks: 0,
@@ -173,9 +176,7 @@ impl<H: Host> Store<H> {
     fn make(&mut self) -> Result<()> {
         // The catalogue first: a store with a marker and without one would have to look through all sessions.
         self.catalogue.make(&mut self.host)?;
-        let marker = Marker { format: "sessile".into(), version: FORMAT_VERSION, reader: FORMAT_VERSION };
-        let text = serde_json::to_string(&marker).map_err(|error| Error::internal(error.to_string()))? + "\n";
-        match self.host.create(MARKER_PATH, &text) {
+        match self.host.create(MARKER_PATH, &marker_text()?) {
             Err(error) if error.kind != FsErrorKind::Exists => Err(error.into()),
             _ => Ok(()),
         }
@@ -191,20 +192,31 @@ impl<H: Host> Store<H> {
                 ),
             )),
             Ok(marker) if marker.format == "sessile" => {
-                self.read_only |= marker.version > FORMAT_VERSION;
+                if marker.version > FORMAT_VERSION {
+                    self.read_only = true;
+                    self.marker =
+                        Some("written by a newer version: readable, never written by this one; upgrade");
+                }
                 Ok(())
             }
             // Whatever version it names can no longer be known, so nothing is written; everything readable is read.
             _ => {
-                self.read_only = true;
+                self.marker = Some("not readable, so nothing is written; doctor with repair makes it anew");
                 Ok(())
             }
         }
     }
 
+    /// Puts a marker in place of one that cannot be read, so that the store can be written to again.
+    fn repair_marker(&mut self) -> Result<()> {
+        self.host.replace(MARKER_PATH, &marker_text()?)?;
+        self.marker = None;
+        Ok(())
+    }
+
     /// Whether writes are refused: asked for so, a newer format, or a damaged format marker.
     pub fn is_read_only(&self) -> bool {
-        self.read_only
+        self.read_only || self.marker.is_some()
     }
 
     /// The host.
@@ -218,7 +230,7 @@ impl<H: Host> Store<H> {
     }
 
     pub(crate) fn writable(&self) -> Result<()> {
-        if self.read_only {
+        if self.read_only || self.marker.is_some() {
             return Err(Error::new(
                 ErrorKind::Unavailable,
                 "the store is open read-only (asked for so, a newer format or a damaged format marker); run doctor to see which",
@@ -524,6 +536,11 @@ impl Plan {
             }
         }
     }
+}
+
+fn marker_text() -> Result<String> {
+    let marker = Marker { format: "sessile".into(), version: FORMAT_VERSION, reader: FORMAT_VERSION };
+    serde_json::to_string(&marker).map(|text| text + "\n").map_err(|error| Error::internal(error.to_string()))
 }
 
 pub(crate) fn missing(id: &str) -> Error {
