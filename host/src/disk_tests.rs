@@ -1,7 +1,11 @@
 //! The promises of `Fs`, claim by claim, on a real disk. What a power cut does is tested elsewhere, with a
 //! file system that can lose what was not synced.
 
-#![allow(clippy::cast_possible_truncation, reason = "tests run where a `usize` has 64 bits, on small files")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::string_slice,
+    reason = "small files, cut where characters end"
+)]
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};

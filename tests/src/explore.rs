@@ -10,6 +10,16 @@
 //!   that carried an operation id this is its repetition, which must give exactly one copy;
 //! - that write then survives power loss, together with everything that it built upon.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -41,11 +51,15 @@ impl Script {
 
 /// One act of a script. Processes are numbers from 1; each opens the store when it first does something.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a script is short, and an operation reads better without a box"
+)]
 pub enum Act {
     /// A process carries out an operation.
     Do(u64, Op),
     /// Two processes carry out one operation each at the same time. The schedule names the process of each call.
-    Race([(u64, Op); 2], Vec<u64>),
+    Race(Box<[(u64, Op); 2]>, Vec<u64>),
     /// A process closes its store.
     Close(u64),
 }
@@ -95,14 +109,18 @@ struct Done {
 
 impl Done {
     fn is_synced(&self) -> bool {
-        !matches!(self.op, Op::Touch(_))
-            && self.op.options().is_none_or(|options| options.durability == Durability::Synced)
+        is_synced(&self.op)
     }
 
     /// The session whose log must be durable when this is acknowledged.
     fn makes_durable(&self) -> &str {
         if let Op::Fork(parent, ..) = &self.op { parent } else { self.op.session() }
     }
+}
+
+/// Whether an operation is durable when it is acknowledged.
+fn is_synced(op: &Op) -> bool {
+    !matches!(op, Op::Touch(_)) && op.options().is_none_or(|options| options.durability == Durability::Synced)
 }
 
 /// A recorded script.
@@ -140,16 +158,16 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
         }
         let processes = match act {
             Act::Do(process, _) | Act::Close(process) => vec![*process],
-            Act::Race([one, other], _) => vec![one.0, other.0],
+            Act::Race(ops, _) => ops.iter().map(|(process, _)| *process).collect(),
         };
         for process in processes {
-            if !stores.contains_key(&process) {
-                stores.insert(process, open(&disk, SCRIPT_PROCESS + process, false).map_err(failed)?);
+            if let std::collections::btree_map::Entry::Vacant(e) = stores.entry(process) {
+                e.insert(open(&disk, SCRIPT_PROCESS + process, false).map_err(failed)?);
             }
         }
         match act {
             Act::Do(process, op) => {
-                done.extend(stores.get_mut(process).map(|store| carry_out(store, &disk, *process, op)))
+                done.extend(stores.get_mut(process).map(|store| carry_out(store, &disk, *process, op)));
             }
             Act::Race(ops, schedule) => {
                 let running: Vec<u64> = ops.iter().map(|(process, _)| SCRIPT_PROCESS + process).collect();
@@ -172,8 +190,7 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
     for done in &mut done {
         let process = SCRIPT_PROCESS + done.process;
         let wrote = |step: &Step| step.process == process && step.call.path().starts_with("sessions/");
-        let record =
-            |step: &Step| wrote(step) && matches!(step.call, Call::Append { .. } | Call::Create { .. });
+        let record = |step: &Step| wrote(step) && matches!(step.call, Call::Append(..) | Call::Create(..));
         done.commit = (done.start..done.end).rev().find(|at| record(&steps[*at])).unwrap_or(done.start);
     }
     done.sort_by_key(|done| done.commit);
@@ -335,6 +352,8 @@ struct At<'a> {
     again: bool,
     /// Whether the write that follows may be crashed too.
     deep: bool,
+    /// In a crash of that write: whether everything before it was durable.
+    settles: bool,
 }
 
 /// Which unacknowledged or unsynced operations a crash may have undone.
@@ -428,6 +447,15 @@ pub fn explore(script: &Script, base: &Base, flaw: Option<Flaw>) -> Result<Stats
     Ok(explorer.stats)
 }
 
+/// The write that followed a crash.
+struct Next {
+    op: Op,
+    before: Model,
+    after: Model,
+    /// Whether it was acknowledged as durable.
+    durable: bool,
+}
+
 struct Explorer<'a> {
     recording: &'a Recording,
     stats: Stats,
@@ -452,12 +480,12 @@ impl Explorer<'_> {
                 deep: true,
             };
             let candidates = recording.candidates(place, Undone::UnderWay);
-            let every_byte = matches!(step.call, Call::Append { .. });
+            let every_byte = matches!(step.call, Call::Append(..));
             for stage in sample(&step.call.stages(), self.every, place) {
                 let mut disk = step.before.clone();
                 // The script has carried it out: it cannot fail.
                 let _ = disk.perform(&step.call, stage);
-                let ways = if every_byte { vec![self.states % 2 == 0] } else { vec![true, false] };
+                let ways = if every_byte { vec![self.states.is_multiple_of(2)] } else { vec![true, false] };
                 for again in ways {
                     self.killed(&disk, &candidates, At { again, ..at }).map_err(|error| {
                         format!("{error}\n  killed at {stage:?} of {}", told(place, step))
@@ -472,7 +500,16 @@ impl Explorer<'_> {
         let end = recording.steps.len();
         let file = recording.steps.last().map_or("", |step| step.call.path());
         let session = recording.done.last().map(|done| done.op.session());
-        let at = At { step: end, path: "at rest", model: "killed", file, session, again: true, deep: true };
+        let at = At {
+            step: end,
+            path: "at rest",
+            model: "killed",
+            file,
+            session,
+            again: true,
+            deep: true,
+            settles: true,
+        };
         self.killed(&recording.last, &recording.candidates(end, Undone::UnderWay), at)
             .map_err(|error| format!("{error}\n  killed at rest"))?;
         self.power_loss(&recording.last, at).map_err(|error| format!("{error}\n  power lost at rest"))
@@ -481,7 +518,7 @@ impl Explorer<'_> {
     /// The process has died, the machine goes on.
     fn killed(&mut self, disk: &Disk, candidates: &[Model], at: At<'_>) -> Result<(), String> {
         let found = self.check(disk, candidates, at)?;
-        if self.states % SURVIVOR_EVERY == 0 {
+        if self.states.is_multiple_of(SURVIVOR_EVERY) {
             self.survive(disk, &found, At { model: "killed, another goes on", ..at })?;
         }
         Ok(())
@@ -502,7 +539,7 @@ impl Explorer<'_> {
                 Loss::Hole => ("power lost: sector of NULs", &any),
                 Loss::Garbage => ("power lost: sector of garbage", &any),
             };
-            let again = self.states % 2 == 0;
+            let again = self.states.is_multiple_of(2);
             let checked = self.check(&disk, candidates, At { model, again, ..at });
             result = checked.map(|_| ()).map_err(|error| format!("{error}\n  {model}, bytes {wrong:?}"));
         });
@@ -510,50 +547,49 @@ impl Explorer<'_> {
     }
 
     /// Checks one state. Returns the model that it shows.
-    fn check(&mut self, image: &Disk, candidates: &[Model], at: At<'_>) -> Result<Model, String> {
+    fn check(&mut self, image: &Disk, candidates: &[Model], at: At<'_>) -> Result<Vec<Model>, String> {
         self.states += 1;
         *self.stats.entry((at.path, at.model)).or_default() += 1;
         let disk = SimDisk::new(image.clone());
         let found = look(&disk, candidates)?;
-        let deep = at.deep && self.states % DEPTH_TWO_EVERY == 0;
+        let deep = at.deep && self.states.is_multiple_of(DEPTH_TWO_EVERY);
         if deep {
             disk.record();
         }
-        let (op, after, acknowledged) = self.go_on(&disk, WRITER + self.states, &found, at)?;
+        let next = self.go_on(&disk, WRITER + self.states, &found, at)?;
         let steps = if deep { disk.steps() } else { Vec::new() };
-        let page = if self.states % 5 == 0 { 2 } else { 100 };
-        let seen = look_closely(&disk, &after, page)
-            .map_err(|error| format!("{error}\n  behind the {} that followed", op.name()))?;
+        let page = if self.states.is_multiple_of(9) { 2 } else { 100 };
+        let seen = look_closely(&disk, &next.after, page)
+            .map_err(|error| format!("{error}\n  behind the {} that followed", next.op.name()))?;
         unreported(&disk.disk(), at.file, &seen)?;
         let settled = disk.disk();
-        if !settled.is_durable() {
-            self.settle(&settled, &op, acknowledged.then_some(&after), at)?;
+        // What power loss may make of the rest; what it may make of two crashes in a row is not known.
+        let before = match (image.is_durable(), at.deep) {
+            (true, _) => Some(vec![next.before.clone()]),
+            (false, true) => Some(self.recording.candidates(at.step, Undone::Tails)),
+            (false, false) => at.settles.then(|| candidates.to_vec()),
+        };
+        if let Some(before) = before.filter(|_| !settled.is_durable()) {
+            self.settle(&settled, &next, before, at)?;
         }
-        if self.states % 11 == 0 {
+        if self.states.is_multiple_of(23) {
             diagnose(&disk)?;
         }
         if deep {
-            self.crash_again(&steps, image.is_durable(), &[found.clone(), after], at)?;
+            self.crash_again(&steps, image.is_durable(), &[next.before, next.after], at)?;
         }
         Ok(found)
     }
 
-    /// Writes something: what was under way once more where it can be repeated, otherwise a message. Returns it, the
-    /// model behind it, and whether it was acknowledged.
-    fn go_on(
-        &mut self,
-        disk: &SimDisk,
-        process: u64,
-        found: &Model,
-        at: At<'_>,
-    ) -> Result<(Op, Model, bool), String> {
+    /// Writes something: what was under way once more where it can be repeated, otherwise a message.
+    fn go_on(&mut self, disk: &SimDisk, process: u64, found: &[Model], at: At<'_>) -> Result<Next, String> {
         let mut store = open(disk, process, false).map_err(|error| format!("it does not open: {error:?}"))?;
-        let op = self.next_op(found, at);
-        let (after, acknowledged) = write(&mut store, &op, found)?;
-        if self.states % 7 == 0 {
+        let op = self.next_op(&found[0], at);
+        let (before, after, acknowledged) = write(&mut store, &op, found)?;
+        if self.states.is_multiple_of(7) {
             store.close().map_err(failed)?;
         }
-        Ok((op, after, acknowledged))
+        Ok(Next { durable: acknowledged && is_synced(&op), op, before, after })
     }
 
     fn next_op(&self, found: &Model, at: At<'_>) -> Op {
@@ -574,11 +610,13 @@ impl Explorer<'_> {
         }
     }
 
-    /// What was just acknowledged survives power loss, even if a dead process left it unsynced.
-    fn settle(&mut self, disk: &Disk, op: &Op, after: Option<&Model>, at: At<'_>) -> Result<(), String> {
-        let mut candidates = self.recording.candidates(at.step, Undone::Tails);
-        if let Some(after) = after {
-            candidates.iter_mut().for_each(|model| model.take_session(op.session(), after));
+    /// What was just acknowledged survives power loss, even if a dead process left it unsynced. `before`: what power
+    /// loss may have made of the rest.
+    fn settle(&mut self, disk: &Disk, next: &Next, before: Vec<Model>, at: At<'_>) -> Result<(), String> {
+        let mut candidates = before.clone();
+        candidates.iter_mut().for_each(|model| model.take_session(next.op.session(), &next.after));
+        if !next.durable {
+            candidates.extend(before);
         }
         let mut result = Ok(());
         disk.after_power_loss("", &mut |image| {
@@ -586,9 +624,9 @@ impl Explorer<'_> {
                 self.states += 1;
                 *self.stats.entry((at.path, "killed, then power lost")).or_default() += 1;
                 let seen = look(&SimDisk::new(image.disk), &candidates);
-                result = seen
-                    .map(|_| ())
-                    .map_err(|error| format!("{error}\n  power lost after the {} that followed", op.name()));
+                result = seen.map(|_| ()).map_err(|error| {
+                    format!("{error}\n  power lost after the {} that followed", next.op.name())
+                });
             }
         });
         result
@@ -605,7 +643,7 @@ impl Explorer<'_> {
         for step in steps {
             let stages = step.call.stages();
             let every = (stages.len() / 6).max(1);
-            let at = At { path: "recovery", file: step.call.path(), deep: false, ..at };
+            let at = At { path: "recovery", file: step.call.path(), deep: false, settles: durable, ..at };
             for stage in sample(&stages, every, 0) {
                 let mut disk = step.before.clone();
                 let _ = disk.perform(&step.call, stage);
@@ -630,7 +668,7 @@ impl Explorer<'_> {
     }
 
     /// A process that knows the store from before the operation goes on with what it remembers.
-    fn survive(&mut self, image: &Disk, found: &Model, at: At<'_>) -> Result<(), String> {
+    fn survive(&mut self, image: &Disk, found: &[Model], at: At<'_>) -> Result<(), String> {
         let start = self.recording.done.iter().filter(|done| done.end > at.step).map(|done| done.start).min();
         let Some(before) = start.and_then(|start| self.recording.steps.get(start)) else { return Ok(()) };
         self.states += 1;
@@ -639,8 +677,8 @@ impl Explorer<'_> {
         let mut store = open(&disk, SURVIVOR + self.states, false).map_err(failed)?;
         see(&mut store, 100)?;
         disk.set(image.clone());
-        let op = self.next_op(found, at);
-        let (after, _) = write(&mut store, &op, found)?;
+        let op = self.next_op(&found[0], at);
+        let (_, after, _) = write(&mut store, &op, found)?;
         look_closely(&disk, &after, 100)
             .map(|_| ())
             .map_err(|error| format!("{error}\n  behind the {} of a process that went on", op.name()))
@@ -649,7 +687,8 @@ impl Explorer<'_> {
 
 /// Every so many-th stage, the first one and the last two.
 fn sample(stages: &[Stage], every: usize, phase: usize) -> Vec<Stage> {
-    let chosen = |place: &usize| *place == 0 || *place + 2 >= stages.len() || (*place + phase) % every == 0;
+    let chosen =
+        |place: &usize| *place == 0 || *place + 2 >= stages.len() || (*place + phase).is_multiple_of(every);
     (0..stages.len()).filter(chosen).map(|place| stages[place]).collect()
 }
 
@@ -657,27 +696,34 @@ fn told(place: usize, step: &Step) -> String {
     format!("call {place}, {} of {}", step.call.name(), step.call.path())
 }
 
-/// Carries out an operation as the model says. Returns the model behind it, and whether it was acknowledged.
-fn write(store: &mut Store<SimHost>, op: &Op, model: &Model) -> Result<(Model, bool), String> {
-    let mut after = model.clone();
-    let expected = after.apply(op);
+/// Carries out an operation, which must answer as one of the models says. Returns the model before it, the one behind
+/// it, and whether it was acknowledged.
+fn write(store: &mut Store<SimHost>, op: &Op, models: &[Model]) -> Result<(Model, Model, bool), String> {
     let answer = run(store, op);
     let kinds = answer.as_ref().map(|(answer, _)| answer.clone()).map_err(|error| error.kind);
     // What was torn is not rewritten, and a rewrite that was cut off may just have been finished.
-    let refused = matches!(kinds, Err(ErrorKind::Damaged | ErrorKind::Conflict));
-    if kinds != expected && !(refused && matches!(op, Op::Compact(_) | Op::Detach(_))) {
-        return Err(format!("the {} that followed answers {answer:?}, not {expected:?}", op.name()));
+    let rewrites = matches!(op, Op::Compact(_) | Op::Detach(_));
+    let refused = rewrites && matches!(kinds, Err(ErrorKind::Damaged | ErrorKind::Conflict));
+    let mut expected = Vec::new();
+    for model in models {
+        let mut after = model.clone();
+        let ours = after.apply(op);
+        if ours == kinds || refused {
+            return Ok((model.clone(), after, kinds.is_ok()));
+        }
+        expected.push(ours);
     }
-    Ok((after, kinds.is_ok()))
+    Err(format!("the {} that followed answers {answer:?}, not {expected:?}", op.name()))
 }
 
-/// Reads everything without a right to write, and finds the candidate that it shows.
-pub fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
+/// Reads everything without a right to write, and finds the candidates that fit: one at least. They differ in what
+/// cannot be seen, as the names of operations.
+pub fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Vec<Model>, String> {
     let mut store = match open(disk, READER, true) {
         Err(error) if error.kind == ErrorKind::NotFound => {
             // The first opening was cut off: there is no store yet, and nothing was acknowledged.
             let empty = candidates.iter().find(|model| model.sessions().next().is_none());
-            return empty.cloned().ok_or_else(|| "the store is gone".to_owned());
+            return empty.map(|model| vec![model.clone()]).ok_or_else(|| "the store is gone".to_owned());
         }
         opened => opened.map_err(|error| format!("it does not open for reading: {error:?}"))?,
     };
@@ -685,15 +731,15 @@ pub fn look(disk: &SimDisk, candidates: &[Model]) -> Result<Model, String> {
     if store.host_mut().counts().writes > 0 {
         return Err("reading writes".to_owned());
     }
-    let mut differences = Vec::new();
+    let (mut fitting, mut differences) = (Vec::new(), Vec::new());
     for model in candidates {
         match model.check(&seen) {
-            Ok(()) => return Ok(model.clone()),
+            Ok(()) => fitting.push(model.clone()),
             Err(difference) => differences.push(difference),
         }
     }
     differences.dedup();
-    Err(differences.join("\n  or "))
+    if fitting.is_empty() { Err(differences.join("\n  or ")) } else { Ok(fitting) }
 }
 
 fn look_closely(disk: &SimDisk, model: &Model, page: u32) -> Result<Seen, String> {

@@ -5,6 +5,16 @@
 //! or may not have happened. A failure that goes away is followed by a repetition, which must succeed and must leave
 //! exactly one copy; one that stays is followed by a new process, which must find a store that is whole.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
+)]
+
 use sessile_core::{ErrorKind, FsErrorKind, OpenOptions, Sessions, Store};
 
 use crate::explore::{Act, Base, Script, look, open};
@@ -63,7 +73,7 @@ fn repeatable(act: &Act) -> Option<Op> {
             options.op = options
                 .op
                 .take()
-                .or(Some(name.chars().filter(|c| c.is_ascii_alphanumeric()).take(200).collect()));
+                .or(Some(name.chars().filter(char::is_ascii_alphanumeric).take(200).collect()));
         }
     }
     Some(op)
@@ -168,13 +178,13 @@ impl<'a> Run<'a> {
     fn look_or_doctor(&self, disk: &SimDisk) -> Result<(Model, bool), String> {
         let found = look(disk, &self.models);
         if found.is_ok() || !self.failed_path.starts_with("catalogue") {
-            return found.map(|model| (model, false));
+            return found.map(|models| (models[0].clone(), false));
         }
         let repaired = open(disk, DOCTOR, false).and_then(|mut store| store.doctor(true));
         repaired.map_err(|error| format!("the doctor fails: {error:?}"))?;
         let found =
             look(disk, &self.models).map_err(|error| format!("{error}\n  behind the doctor's repair"))?;
-        Ok((found, true))
+        Ok((found[0].clone(), true))
     }
 
     /// A new process without a fault; none where the fault stays.

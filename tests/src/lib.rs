@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod explore;
+pub mod generate;
 pub mod inject;
 pub mod model;
 pub mod sim;

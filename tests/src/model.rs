@@ -3,6 +3,16 @@
 //! The model keeps everything in memory and copies where the store shares. It says what each operation answers and
 //! what a reader sees afterwards; how, when and where bytes are written is none of its business.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -92,6 +102,15 @@ impl Op {
             Self::Unrevert(_, options) | Self::Switch(_, _, options) => Some(options),
             _ => None,
         }
+    }
+
+    /// The same without a condition on the head.
+    fn unconditional(&self) -> Self {
+        let mut op = self.clone();
+        if let Self::Append(_, _, options) = &mut op {
+            options.expect_head = None;
+        }
+        op
     }
 
     /// The operation's name, for reports.
@@ -305,35 +324,44 @@ impl Model {
     /// Applies an operation whose record has survived where earlier ones may have not. `full` is the model with
     /// all operations, before this one: what its writer knew.
     pub fn apply_after_loss(&mut self, op: &Op, full: &Self) {
-        let known = full.sessions.get(op.session());
-        match (op, known) {
-            (Op::Append(id, ..), Some(known)) => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    let session = Arc::make_mut(session);
-                    while session.messages.len() < known.messages.len() {
-                        session.push("".into(), true);
-                    }
-                }
-            }
-            // A text counts only where it was to stand.
-            (Op::Text(id, seq, part, text, None, options), Some(known)) => {
-                let at = known
-                    .messages
-                    .get(*seq as usize - 1)
-                    .and_then(|message| text_len(&value(&message.json), *part));
-                let _ = self.apply(&Op::Text(id.clone(), *seq, *part, text.clone(), at, options.clone()));
-                return;
-            }
+        if let Op::Fork(_, child, _) = op {
             // A fork that is there is there with all that its maker saw.
-            (Op::Fork(_, child, _), _) => {
-                let mut full = full.clone();
-                let _ = full.apply(op);
-                self.sessions.extend(full.sessions.remove_entry(child));
-                return;
-            }
-            _ => {}
+            let mut full = full.clone();
+            let _ = full.apply(op);
+            self.sessions.extend(full.sessions.remove_entry(child));
+            return;
         }
-        let _ = self.apply(op);
+        let (known, session) = (full.sessions.get(op.session()), self.sessions.get_mut(op.session()));
+        let (Some(known), Some(session)) = (known, session) else {
+            let _ = self.apply(op);
+            return;
+        };
+        let options = op.options();
+        if options.and_then(|options| options.op.as_ref()).is_some_and(|name| known.ops.contains_key(name)) {
+            // A repetition has left no record.
+            return;
+        }
+        let session = Arc::make_mut(session);
+        let expected = options.and_then(|options| options.expect_head);
+        let _ = match op {
+            Op::Append(..)
+                if expected.is_none_or(|head| head == session.head()) && !session.facts.trashed =>
+            {
+                // Numbers that its writer knew of stay taken.
+                while session.messages.len() < known.messages.len() {
+                    session.push("".into(), true);
+                }
+                session.apply(&op.unconditional())
+            }
+            Op::Text(id, seq, part, text, None, options) => {
+                // A text counts only where it was to stand.
+                let message = known.messages.get(*seq as usize - 1);
+                let at = message.and_then(|message| text_len(&value(&message.json), *part));
+                session.apply(&Op::Text(id.clone(), *seq, *part, text.clone(), at, options.clone()))
+            }
+            Op::Revert(..) | Op::Switch(..) => session.move_head_after_loss(op, known),
+            _ => session.apply(op),
+        };
     }
 
     /// Notes the id of a message.
@@ -472,6 +500,34 @@ impl Session {
         Ok((self.answer(), (0, 0)))
     }
 
+    /// A record that moves the head says which message of the path stays last and which ones come behind it.
+    fn move_head_after_loss(&mut self, op: &Op, known: &Self) -> Result<Answer, ErrorKind> {
+        let mut target = known.clone();
+        target.perform(op)?;
+        let shared = known.path.iter().zip(&target.path).take_while(|(a, b)| a == b).count();
+        let keep = shared.checked_sub(1).map(|last| target.path[last]);
+        let behind = &target.path[shared..];
+        let cut =
+            keep.map_or(Some(0), |keep| self.path.iter().position(|seq| *seq == keep).map(|place| place + 1));
+        let there = behind.iter().all(|seq| *seq <= self.messages.len() as u64);
+        let path = cut
+            .filter(|_| there)
+            .map(|cut| [&self.path[..cut], behind].concat())
+            .ok_or(ErrorKind::Conflict)?;
+        let options = op.options().cloned().unwrap_or_default();
+        if self.facts.trashed || options.expect_head.is_some_and(|head| head != self.head()) {
+            return Err(ErrorKind::Conflict);
+        }
+        let before = std::mem::replace(&mut self.path, path);
+        match op {
+            Op::Revert(..) if self.path != before => self.undo = self.undo.take().or(Some(before)),
+            Op::Revert(..) => {}
+            _ => self.undo = None,
+        }
+        self.ops.extend(options.op.map(|name| (name, (0, 0))));
+        Ok(self.answer())
+    }
+
     fn change(&mut self, seq: u64, change: impl FnOnce(&mut Value)) -> Result<(), ErrorKind> {
         let place = self.known(seq)?;
         let message = &mut self.messages[place];
@@ -495,7 +551,7 @@ impl Session {
             let Some(parts) = message["parts"].as_array_mut() else { return };
             match parts.get_mut(part as usize) {
                 Some(part) => {
-                    part["text"] = format!("{}{text}", part["text"].as_str().unwrap_or_default()).into()
+                    part["text"] = format!("{}{text}", part["text"].as_str().unwrap_or_default()).into();
                 }
                 None => parts.push(serde_json::json!({"type": "text", "text": text})),
             }

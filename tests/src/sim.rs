@@ -9,6 +9,16 @@
 //!
 //! Not modelled: lying disks (but see [`Flaw`]), stale bytes of deleted files, clocks that differ.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,19 +32,19 @@ pub const EVERY_BYTE_MAX: usize = 4096;
 /// How much the clock advances at each look.
 const CLOCK_STEP_MS: u64 = 1;
 
-/// A call that changes the disk.
+/// A call that changes the disk: the path first, then the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// See [`Fs::append`].
-    Append { path: Arc<str>, data: Arc<str>, durability: Durability },
+    Append(Arc<str>, Arc<str>, Durability),
     /// See [`Fs::create`].
-    Create { path: Arc<str>, data: Arc<str> },
+    Create(Arc<str>, Arc<str>),
     /// See [`Fs::replace`].
-    Replace { path: Arc<str>, data: Arc<str> },
+    Replace(Arc<str>, Arc<str>),
     /// See [`Fs::remove`].
-    Remove { path: Arc<str> },
+    Remove(Arc<str>),
     /// See [`Fs::sync`].
-    Sync { path: Arc<str> },
+    Sync(Arc<str>),
 }
 
 /// How far a call has come.
@@ -52,26 +62,26 @@ impl Call {
     /// The file.
     pub fn path(&self) -> &str {
         match self {
-            Self::Append { path, .. } | Self::Create { path, .. } | Self::Replace { path, .. } => path,
-            Self::Remove { path } | Self::Sync { path } => path,
+            Self::Append(path, ..) | Self::Create(path, _) | Self::Replace(path, _) => path,
+            Self::Remove(path) | Self::Sync(path) => path,
         }
     }
 
     /// The call's name, for reports.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Append { .. } => "append",
-            Self::Create { .. } => "create",
-            Self::Replace { .. } => "replace",
-            Self::Remove { .. } => "remove",
-            Self::Sync { .. } => "sync",
+            Self::Append(..) => "append",
+            Self::Create(..) => "create",
+            Self::Replace(..) => "replace",
+            Self::Remove(..) => "remove",
+            Self::Sync(..) => "sync",
         }
     }
 
     /// The stages at which it may be cut off. The last, [`Stage::Durable`], is where the next call begins.
     pub fn stages(&self) -> Vec<Stage> {
         match self {
-            Self::Append { data, .. } => cuts(0, 0, data.len()).into_iter().map(Stage::Bytes).collect(),
+            Self::Append(_, data, _) => cuts(0, 0, data.len()).into_iter().map(Stage::Bytes).collect(),
             _ => vec![Stage::Bytes(0), Stage::Visible],
         }
     }
@@ -209,7 +219,7 @@ impl Disk {
         let begun = until != Stage::Bytes(0);
         let visible = !matches!(until, Stage::Bytes(_));
         match call {
-            Call::Append { data, durability, .. } => {
+            Call::Append(_, data, durability) => {
                 let file = self.file(path)?;
                 let whole = data.len();
                 let written = if let Stage::Bytes(count) = until { count.min(whole) } else { whole };
@@ -220,20 +230,20 @@ impl Disk {
                 }
                 Ok(size as u64)
             }
-            Call::Create { data, .. } => {
+            Call::Create(_, data) => {
                 if self.seen.contains_key(path) {
                     return Err(error(FsErrorKind::Exists, path));
                 }
                 match (self.flaw, until) {
                     (Some(Flaw::CreateInPlace), Stage::Visible) => {
-                        self.link(path, &data[..data.len() / 2], until)
+                        self.link(path, &data[..data.len() / 2], until);
                     }
                     _ if visible => self.link(path, data, until),
                     _ => {}
                 }
                 Ok(0)
             }
-            Call::Replace { data, .. } => {
+            Call::Replace(_, data) => {
                 match (self.flaw, until) {
                     (Some(Flaw::ReplaceInPlace), Stage::Visible) => self.link(path, "", Stage::Durable),
                     _ if visible => self.link(path, data, until),
@@ -241,7 +251,7 @@ impl Disk {
                 }
                 Ok(0)
             }
-            Call::Remove { .. } => {
+            Call::Remove(_) => {
                 self.file(path)?;
                 if begun {
                     self.seen.remove(path);
@@ -251,7 +261,7 @@ impl Disk {
                 }
                 Ok(0)
             }
-            Call::Sync { .. } => {
+            Call::Sync(_) => {
                 let file = self.file(path)?;
                 if until == Stage::Durable {
                     self.sync(path, file);
@@ -429,7 +439,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -438,7 +448,7 @@ impl Random {
 
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.draw() % end
     }
 }
 
@@ -662,7 +672,7 @@ impl SimHost {
         let begun = self.begin(call.path(), true);
         let mut shared = self.disk.shared();
         if shared.disk.flaw == Some(Flaw::AppendAtOldEnd)
-            && let Call::Append { path, .. } = &call
+            && let Call::Append(path, ..) = &call
             && let Some((end, file)) = self.ends.get(path.as_ref()).zip(shared.disk.seen.get(path).copied())
         {
             Arc::make_mut(&mut shared.disk.files[file].bytes).truncate(*end);
@@ -710,21 +720,21 @@ impl Fs for SimHost {
         self.counts.appends += 1;
         self.counts.bytes_written += data.len() as u64;
         self.counts.syncs += u64::from(durability == Durability::Synced);
-        self.write(Call::Append { path: path.into(), data: data.into(), durability })
+        self.write(Call::Append(path.into(), data.into(), durability))
     }
 
     fn create(&mut self, path: &str, data: &str) -> Result<(), FsError> {
         self.counts.creates += 1;
         self.counts.bytes_written += data.len() as u64;
         self.counts.syncs += 1;
-        self.write(Call::Create { path: path.into(), data: data.into() }).map(|_| ())
+        self.write(Call::Create(path.into(), data.into())).map(|_| ())
     }
 
     fn replace(&mut self, path: &str, data: &str) -> Result<(), FsError> {
         self.counts.replaces += 1;
         self.counts.bytes_written += data.len() as u64;
         self.counts.syncs += 1;
-        self.write(Call::Replace { path: path.into(), data: data.into() }).map(|_| ())
+        self.write(Call::Replace(path.into(), data.into())).map(|_| ())
     }
 
     fn read_text(&mut self, path: &str, offset: u64, limit: u32) -> Result<Text, FsError> {
@@ -785,12 +795,12 @@ impl Fs for SimHost {
     fn remove(&mut self, path: &str) -> Result<(), FsError> {
         self.counts.removes += 1;
         self.counts.syncs += 1;
-        self.write(Call::Remove { path: path.into() }).map(|_| ())
+        self.write(Call::Remove(path.into())).map(|_| ())
     }
 
     fn sync(&mut self, path: &str) -> Result<(), FsError> {
         self.counts.syncs += 1;
-        self.write(Call::Sync { path: path.into() }).map(|_| ())
+        self.write(Call::Sync(path.into())).map(|_| ())
     }
 }
 
@@ -804,7 +814,7 @@ impl Clock for SimHost {
 
 impl Entropy for SimHost {
     fn random(&mut self) -> u128 {
-        u128::from(self.random.next()) << 64 | u128::from(self.random.next())
+        u128::from(self.random.draw()) << 64 | u128::from(self.random.draw())
     }
 }
 
@@ -893,5 +903,192 @@ impl Turns {
             }
             schedule = self.changed.wait(schedule).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> (SimDisk, SimHost) {
+        let disk = SimDisk::new(Disk::default());
+        let host = SimHost::new(&disk, 1);
+        (disk, host)
+    }
+
+    fn kind<T: std::fmt::Debug>(result: Result<T, FsError>) -> FsErrorKind {
+        result.unwrap_err().kind
+    }
+
+    #[test]
+    fn files_are_made_once_and_appended_to_where_they_are() {
+        let (_, mut host) = host();
+        host.create("a/b/c.x", "one\n").unwrap();
+        assert_eq!(kind(host.create("a/b/c.x", "")), FsErrorKind::Exists);
+        assert_eq!(host.append("a/b/c.x", "two\n", Durability::Buffered).unwrap(), 8);
+        assert_eq!(host.stat("a/b/c.x").unwrap(), 8);
+        assert_eq!(kind(host.append("a/b/d", "", Durability::Synced)), FsErrorKind::NotFound);
+        assert_eq!(kind(host.read_text("a/b", 0, 1)), FsErrorKind::Refused);
+        assert_eq!(kind(host.list("a/b/c.x", "", 1)), FsErrorKind::Refused);
+        host.replace("a/b/c.x", "new").unwrap();
+        assert_eq!(host.read_bytes("a/b/c.x", 1, 10).unwrap(), b"ew");
+        host.remove("a/b/c.x").unwrap();
+        assert_eq!(kind(host.remove("a/b/c.x")), FsErrorKind::NotFound);
+        assert_eq!(kind(host.sync("a/b/c.x")), FsErrorKind::NotFound);
+    }
+
+    #[test]
+    fn text_ends_behind_a_newline_or_a_character() {
+        let (disk, mut host) = host();
+        let mut content = disk.disk();
+        content.put("x", "ab\ncé€".into());
+        content.put("y", b"ab\xff\n\xe2\x82".to_vec());
+        disk.set(content);
+        let mut text = |path: &str, offset, limit| {
+            host.read_text(path, offset, limit).map(|text| (text.start, text.data))
+        };
+        assert_eq!(text("x", 0, 100).unwrap(), (0, "ab\n".to_owned()));
+        assert_eq!(text("x", 3, 100).unwrap(), (3, "cé€".to_owned()));
+        assert_eq!(text("x", 3, 2).unwrap(), (3, "c".to_owned()));
+        // Offset 5 lies inside of é, offset 8 inside of €.
+        assert_eq!(text("x", 5, 100).unwrap(), (6, "€".to_owned()));
+        assert_eq!(text("x", 8, 100).unwrap(), (9, String::new()));
+        assert_eq!(text("x", 100, 100).unwrap(), (100, String::new()));
+        assert_eq!(kind(text("y", 0, 100)), FsErrorKind::NotText);
+        assert_eq!(text("y", 4, 100).unwrap(), (4, String::new()));
+        assert_eq!(kind(text("z", 0, 100)), FsErrorKind::NotFound);
+    }
+
+    #[test]
+    fn lists_are_ordered_pages_of_one_directory() {
+        let (_, mut host) = host();
+        for path in ["d/b", "d/a", "d/e/x", "d/c", "dd"] {
+            host.create(path, "1").unwrap();
+        }
+        let mut names = |directory: &str, after: &str, limit| -> Vec<String> {
+            host.list(directory, after, limit).unwrap().into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(names("d", "", 10), ["a", "b", "c"]);
+        assert_eq!(names("d", "a", 1), ["b"]);
+        assert_eq!(names("", "", 10), ["dd"]);
+        assert_eq!(names("f", "", 10), [""; 0]);
+    }
+
+    #[test]
+    fn power_loss_takes_what_was_not_synced_in_every_way() {
+        let (disk, mut host) = host();
+        host.create("x", "durable").unwrap();
+        host.append("x", "ab", Durability::Buffered).unwrap();
+        let mut found: Vec<(Loss, Vec<u8>)> = Vec::new();
+        disk.disk().after_power_loss("x", &mut |image| {
+            found.push((image.loss, image.disk.bytes("x").unwrap().to_vec()));
+        });
+        for (loss, bytes) in
+            [(Loss::Zeros, b"durable\0\0"), (Loss::Zeros, b"durablea\0"), (Loss::Hole, b"durable\0\0")]
+        {
+            assert!(found.contains(&(loss, bytes.to_vec())), "{found:?}");
+        }
+        assert!(found.iter().all(|(_, bytes)| bytes.starts_with(b"durable")));
+        host.sync("x").unwrap();
+        assert!(disk.disk().is_durable());
+        disk.disk().after_power_loss("x", &mut |image| panic!("{image:?}"));
+    }
+
+    #[test]
+    fn files_and_entries_are_lost_independently() {
+        let (disk, mut host) = host();
+        for path in ["x", "y"] {
+            host.create(path, "").unwrap();
+            host.append(path, path, Durability::Buffered).unwrap();
+        }
+        let mut cut_off = disk.disk();
+        cut_off.perform(&Call::Create("z".into(), "z".into()), Stage::Visible).unwrap();
+        let mut found = std::collections::BTreeSet::new();
+        cut_off.after_power_loss("", &mut |image| {
+            let bytes = ["x", "y", "z"].map(|path| image.disk.bytes(path).map(<[u8]>::to_vec));
+            found.insert(bytes);
+        });
+        // Nothing lost is what the death of the process leaves, and not among them.
+        assert_eq!(found.len(), 7);
+    }
+
+    #[test]
+    fn a_created_file_is_absent_or_complete_at_every_stage() {
+        let call = Call::Create("x".into(), "content".into());
+        for stage in call.stages() {
+            let mut disk = Disk::default();
+            disk.perform(&call, stage).unwrap();
+            assert!(matches!(disk.bytes("x"), None | Some(b"content")));
+        }
+    }
+
+    #[test]
+    fn faults_come_at_their_call_and_stay_as_long_as_they_should() {
+        let (disk, mut host) = host();
+        host.create("x", "").unwrap();
+        let fault = |at, stage, later| Some(Fault { at, kind: FsErrorKind::Unavailable, stage, later });
+        host.set_fault(fault(1, Stage::Bytes(2), Later::Fine));
+        assert_eq!(kind(host.append("x", "abcd", Durability::Synced)), FsErrorKind::Unavailable);
+        assert_eq!(host.append("x", "!", Durability::Synced).unwrap(), 3);
+        host.set_fault(fault(3, Stage::Bytes(0), Later::WritesFail));
+        assert_eq!(host.stat("x").unwrap_err().kind, FsErrorKind::Unavailable);
+        assert_eq!(host.stat("x").unwrap(), 3);
+        assert_eq!(kind(host.sync("x")), FsErrorKind::Unavailable);
+        host.set_fault(Some(Fault {
+            at: 6,
+            kind: FsErrorKind::Closed,
+            stage: Stage::Visible,
+            later: Later::Fine,
+        }));
+        assert_eq!(kind(host.append("x", "?", Durability::Synced)), FsErrorKind::Closed);
+        host.set_fault(None);
+        assert_eq!(kind(host.append("x", "?", Durability::Synced)), FsErrorKind::Closed);
+        assert_eq!(host.stat("x").unwrap(), 4);
+        host.run_until(0, Stage::Bytes(0));
+        assert_eq!(kind(host.stat("x")), FsErrorKind::Unavailable);
+        assert_eq!(disk.disk().bytes("x").unwrap(), b"ab!?");
+    }
+
+    #[test]
+    fn processes_take_turns() {
+        let (disk, mut host) = host();
+        host.create("x", "").unwrap();
+        let turns = Turns::new(&[2, 3], [2, 3, 3, 2]);
+        std::thread::scope(|scope| {
+            for process in [2, 3] {
+                let (disk, turns) = (&disk, &turns);
+                scope.spawn(move || {
+                    let mut host = SimHost::new(disk, process);
+                    host.take_turns(Some(turns.clone()));
+                    for _ in 0..3 {
+                        host.append("x", &process.to_string(), Durability::Buffered).unwrap();
+                    }
+                    turns.finish(process);
+                });
+            }
+        });
+        assert_eq!(disk.disk().bytes("x").unwrap(), b"233223");
+    }
+
+    #[test]
+    fn one_seed_gives_one_sequence() {
+        let draw = |process| {
+            let mut host = SimHost::new(&SimDisk::new(Disk::default()), process);
+            (host.random(), host.now_ms(), host.now_ms())
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1).0, draw(2).0);
+    }
+
+    #[test]
+    #[should_panic(expected = "a letter")]
+    fn a_path_with_a_strange_letter_is_a_fault_of_the_core() {
+        let _ = host().1.stat("a/B");
+    }
+
+    #[test]
+    #[should_panic(expected = "a dot")]
+    fn a_path_that_leaves_the_root_is_a_fault_of_the_core() {
+        let _ = host().1.stat("a/../b");
     }
 }

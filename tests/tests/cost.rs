@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "tests stop at the first surprise and show figures"
 )]
@@ -172,4 +173,47 @@ fn a_list_reads_no_session() {
         counts.bytes_read, counts.calls
     );
     assert!(counts.bytes_read <= catalogue as u64 + 64 * 1024 && counts.calls < 20, "{counts:?}");
+}
+
+#[test]
+fn the_ten_thousandth_append_of_a_process_is_one_call_like_the_tenth() {
+    let disk = SimDisk::default();
+    let mut store = open(&disk, 1);
+    store.create(&NewSession { id: Some("s".into()), ..NewSession::default() }).unwrap();
+    let message = format!("[{}]", message());
+    let mut costs = Vec::new();
+    for _ in 0..10_000 {
+        store.host_mut().reset_counts();
+        store.append("s", &message, &options(Durability::Synced)).unwrap();
+        costs.push(store.host_mut().counts());
+    }
+    let (tenth, last) = (costs[9].bytes_written, &costs[9000..]);
+    // A checkpoint is due with some of them; it is small.
+    let most = last.iter().map(|counts| counts.bytes_written).max().unwrap();
+    let usual = last.iter().filter(|counts| counts.bytes_written <= tenth + 16).count();
+    println!(
+        "cost: the 10th append writes {tenth} bytes, {usual} of the last 1,000 the same, the others at most {most}"
+    );
+    assert!(most <= tenth + 2048 && usual >= 900);
+    assert!(last.iter().all(|counts| counts.calls == 1));
+}
+
+/// Looking for an operation id for the first time takes the whole log; afterwards the process knows them all.
+#[test]
+fn named_appends_read_nothing_but_the_first_one_of_a_process() {
+    let disk = SimDisk::default();
+    filled(&disk, 10_000);
+    let mut store = open(&disk, 2);
+    let message = format!("[{}]", message());
+    let mut read = |op: &str| {
+        store.host_mut().reset_counts();
+        let options = WriteOptions { op: Some(op.into()), ..WriteOptions::default() };
+        store.append("s", &message, &options).unwrap();
+        store.host_mut().counts().bytes_read
+    };
+    let (first, second) = (read("x"), read("y"));
+    println!(
+        "cost: the first named append behind 10,000 messages reads {first} bytes, the next one {second}"
+    );
+    assert!(first < 2 * 10_000 * 2048 && second < 4096, "{first} and {second} bytes");
 }

@@ -2,136 +2,22 @@
 //!
 //! A failure names its seed; `SESSILE_SEED=<seed> cargo test --test model` replays that one alone.
 
-use sessile_core::{
-    Durability, ErrorKind, NewSession, OpenOptions, SessionPatch, Sessions, Store, WriteOptions,
-};
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
+use sessile_core::{ErrorKind, NewSession, OpenOptions, SessionPatch, Sessions, Store, WriteOptions};
 use sessile_tests::explore::{Act, Script, agree, prepare};
+use sessile_tests::generate::Generator;
 use sessile_tests::model::{Answer, Model, Op, compare, run};
 use sessile_tests::sim::{Disk, Random, SimDisk, SimHost};
-
-/// Messages that are hard to keep byte for byte.
-const CONTENTS: [&str; 8] = [
-    r#"{"role":"user","parts":[{"type":"text","text":"hello"}]}"#,
-    r#"{"role":"assistant","parts":[{"type":"text","text":""},{"type":"tool_call","id":"c1","name":"ls","arguments":{"z":1.0,"a":1e5,"n":12345678901234567890123}}]}"#,
-    r#"{"role":"tool","parts":[{"type":"tool_result","call_id":"c1","content":[null,true,-0.0,{"__proto__":{"a":[]}}]}],"usage":{"in":0}}"#,
-    r#"{"role":"system","parts":[]}"#,
-    "{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"text\":\"\u{2028}\\u2028\u{1F600}\\ud83d\\ude00 {\\\"t\\\": \\\"append\\\"\"}]}",
-    r#"{"role":"user","parts":[{"type":"text","text":"a\nb\u0000,\"c\":\"00000000\"}"}]}"#,
-    r#"{"role":"user","parts":[{"type":"text","text":"é"},{"type":"image","data":"AAAA"}],"":{" ":"  "}}"#,
-    r#"{"role":"assistant","parts":[{"type":"text","text":"x"}],"status":"streaming"}"#,
-];
-
-/// Draws operations that mostly succeed, and some that must not.
-struct Generator {
-    random: Random,
-    made: u64,
-    /// The calls that carried an operation id, to be repeated.
-    named: Vec<Op>,
-}
-
-impl Generator {
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.random.below(from.len() as u64) as usize].clone()
-    }
-
-    fn options(&mut self, head: u64) -> WriteOptions {
-        let durability = if self.random.below(3) == 0 { Durability::Buffered } else { Durability::Synced };
-        let expect_head = (self.random.below(5) == 0).then(|| head + self.random.below(6) / 5);
-        self.made += 1;
-        let op = (self.random.below(4) == 0).then(|| format!("op-{}", self.made));
-        WriteOptions { durability, expect_head, op, at: None }
-    }
-
-    fn message(&mut self) -> String {
-        let content = self.pick(&CONTENTS);
-        if self.random.below(40) > 0 {
-            return content.to_owned();
-        }
-        let long = "0123456789abcdef".repeat(self.random.below(600) as usize);
-        format!(r#"{{"role":"user","parts":[{{"type":"text","text":"{long}"}}]}}"#)
-    }
-
-    fn next(&mut self, model: &Model, sessions_max: usize) -> Op {
-        let ids: Vec<String> = model.sessions().map(str::to_owned).collect();
-        self.made += 1;
-        if ids.is_empty() || (ids.len() < sessions_max && self.random.below(8) == 0) {
-            let id = format!("session {}", self.made);
-            let metadata = (self.random.below(2) == 0).then(|| r#"{"a":{"b":1.50},"c":[]}"#.to_owned());
-            let title = (self.random.below(2) == 0).then(|| "title".to_owned());
-            return Op::Create(NewSession { id: Some(id), title, metadata, ..NewSession::default() });
-        }
-        if self.random.below(12) == 0 && !self.named.is_empty() {
-            return self.pick(&self.named.clone());
-        }
-        let id = self.pick(&ids);
-        let (count, _) = model.counts(&id).unwrap_or_default();
-        let head = model.head(&id);
-        let seq = 1 + self.random.below(count.max(1));
-        let options = self.options(head);
-        let op = match self.random.below(24) {
-            0..=7 => {
-                let messages = (0..=self.random.below(12) / 8).map(|_| self.message()).collect();
-                Op::Append(id, messages, options)
-            }
-            8..=10 => {
-                let text = self.pick(&["a", "é\u{1F600}", "\"\\\n", "longer text than the others"]);
-                let options = WriteOptions { op: None, expect_head: None, ..options };
-                Op::Text(
-                    id,
-                    if self.random.below(2) == 0 { head.max(1) } else { seq },
-                    0,
-                    text.to_owned(),
-                    None,
-                    options,
-                )
-            }
-            11 => Op::Patch(
-                id,
-                seq,
-                self.pick(&[
-                    r#"{"status":"completed"}"#,
-                    r#"{"usage":{"in":7,"x":null}}"#,
-                    r#"{"status":null,"n":1e2}"#,
-                ])
-                .to_owned(),
-                options,
-            ),
-            12 => Op::Parts(
-                id,
-                seq,
-                r#"[{"type":"text","text":"more"},{"type":"opaque","data":null}]"#.to_owned(),
-                options,
-            ),
-            13 | 14 => Op::Revert(id, seq, self.random.below(2) == 0, options),
-            15 => Op::Unrevert(id, options),
-            16 => Op::Switch(id, seq, options),
-            17 if ids.len() < sessions_max => {
-                let at = (count > 0 && self.random.below(2) == 0).then_some(seq);
-                Op::Fork(id, format!("fork {}", self.made), at)
-            }
-            18 => match self.random.below(3) {
-                0 => Op::Detach(id),
-                _ => Op::Compact(id),
-            },
-            19 => {
-                let title = self.pick(&[Some(None), Some(Some("new title".to_owned()))]);
-                let tags = self.pick(&[None, Some(vec!["x".to_owned()])]);
-                let metadata =
-                    self.pick(&[None, Some(None), Some(Some(r#"{"a":{"b":null},"d":2}"#.to_owned()))]);
-                Op::Facts(id, SessionPatch { title, tags, metadata, ..SessionPatch::default() }, options)
-            }
-            20 => Op::Touch(id),
-            21 => Op::Trash(id),
-            22 => Op::Restore(id),
-            23 if self.random.below(2) == 0 => Op::Purge(id),
-            _ => Op::Sync(id),
-        };
-        if op.options().is_some_and(|options| options.op.is_some()) {
-            self.named.push(op.clone());
-        }
-        op
-    }
-}
 
 /// What an answer to the model's and to the store's `op` has in common.
 fn outcome(answer: Result<Answer, ErrorKind>) -> String {
@@ -147,12 +33,12 @@ fn history(seed: u64, steps: usize, sessions_max: usize) {
         Store::open(SimHost::new(&disk, seed * 1000 + process), OpenOptions::default()).unwrap()
     };
     let mut stores: Vec<Store<SimHost>> = (0..processes).map(open).collect();
-    let mut generator = Generator { random: Random::new(seed), made: 0, named: Vec::new() };
+    let mut generator = Generator::new(seed);
     let mut model = Model::default();
     let mut trace: Vec<String> = Vec::new();
     for step in 0..steps {
         let place = random.below(processes) as usize;
-        let op = generator.next(&model, sessions_max);
+        let op = generator.draw(&model, sessions_max);
         let ours = model.apply(&op);
         let theirs = run(&mut stores[place], &op);
         trace.push(format!("{place}: {op:?}"));
@@ -269,7 +155,7 @@ fn two_operations_at_once_are_as_if_one_had_come_first() {
                 let mut race = |warm: bool, schedule: Vec<u64>| {
                     let touch = [1, 2].map(|process| Act::Do(process, Op::Touch(a.clone())));
                     let mut acts = if warm { touch.to_vec() } else { Vec::new() };
-                    acts.push(Act::Race([(1, one.clone()), (2, other.clone())], schedule));
+                    acts.push(Act::Race(Box::new([(1, one.clone()), (2, other.clone())]), schedule));
                     orders += 1;
                     let agreed = agree(&Script::new("race", acts), base);
                     agreed.map_err(|difference| failures.push(difference)).unwrap_or_default()

@@ -1,5 +1,16 @@
 //! Faults that the simulations have found in the core, each in its shortest form.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
 use sessile_core::{
     Durability, ErrorKind, ForkOptions, Fs, FsErrorKind, ListQuery, MessageChange, NewSession, OpenOptions,
     Page, Select, Sessions, Store, WriteOptions,

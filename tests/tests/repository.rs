@@ -76,7 +76,11 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn the_core_depends_on_few_crates_and_none_that_touches_the_system() {
-    assert_eq!(dependencies(&["--target", "x86_64-unknown-linux-gnu"]), set(CORE_DEPENDENCIES), "the dependencies of the core have changed");
+    assert_eq!(
+        dependencies(&["--target", "x86_64-unknown-linux-gnu"]),
+        set(CORE_DEPENDENCIES),
+        "the dependencies of the core have changed"
+    );
     let mut more = dependencies(&["--target", "wasm32-unknown-unknown"]);
     more.retain(|name| !CORE_DEPENDENCIES.contains(&name.as_str()));
     assert_eq!(more, set(NAMED_FOR_THE_WEB), "the dependencies of the core in the component have changed");

@@ -7,8 +7,9 @@ use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Facts, NewSession, Session, SessionPatch};
 use crate::host::{FsErrorKind, Host};
 use crate::id::{Name, ulid, ulid_text};
+use crate::log::Log;
 use crate::record::{FactsRecord, PurgeRecord, Record, SessionRecord};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
     pub(super) fn create_session(&mut self, new: &NewSession) -> Result<Session> {
@@ -151,7 +152,11 @@ impl<H: Host> Store<H> {
     pub(super) fn collect_purged(&mut self, id: &str) -> Result<()> {
         let name = Name::of(id)?;
         let Some(generation) = self.generations(&name)?.last().copied() else { return Ok(()) };
-        let log = crate::log::Log::load(&mut self.host, &name.log(generation), None)?;
+        let log = match Log::load(&mut self.host, &name.log(generation), None) {
+            // Somebody else has collected it, or rewritten it: then it is not purged.
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            log => log?,
+        };
         if log.state().end == Some(crate::fold::End::Purged) && log.state().session == id {
             self.collect(&name, id)?;
         }

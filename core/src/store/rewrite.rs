@@ -15,7 +15,7 @@ use crate::record::{
     AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp, UpdateRecord,
     Why,
 };
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The largest log that is rewritten: the new one is made in memory.
 const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -89,7 +89,16 @@ impl<H: Host> Store<H> {
     /// Makes sure that the generation behind a sealed one holds the session, before that one goes.
     fn check_next(&mut self, name: &Name, old: &State) -> Result<()> {
         let path = name.log(old.generation + 1);
-        let next = Log::load(&mut self.host, &path, None)?;
+        let next = match Log::load(&mut self.host, &path, None) {
+            // Somebody has rewritten that one as well, and looked at what he made.
+            Err(error)
+                if error.kind == ErrorKind::NotFound
+                    && self.generations(name)?.last() > Some(&(old.generation + 1)) =>
+            {
+                return Ok(());
+            }
+            next => next?,
+        };
         let (next, same) =
             (next.state(), |next: &State| next.session == old.session && next.count >= old.count);
         if next.begun() && same(next) {
