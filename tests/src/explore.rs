@@ -352,8 +352,6 @@ struct At<'a> {
     again: bool,
     /// Whether the write that follows may be crashed too.
     deep: bool,
-    /// In a crash of that write: whether everything before it was durable.
-    settles: bool,
 }
 
 /// Which unacknowledged or unsynced operations a crash may have undone.
@@ -500,16 +498,7 @@ impl Explorer<'_> {
         let end = recording.steps.len();
         let file = recording.steps.last().map_or("", |step| step.call.path());
         let session = recording.done.last().map(|done| done.op.session());
-        let at = At {
-            step: end,
-            path: "at rest",
-            model: "killed",
-            file,
-            session,
-            again: true,
-            deep: true,
-            settles: true,
-        };
+        let at = At { step: end, path: "at rest", model: "killed", file, session, again: true, deep: true };
         self.killed(&recording.last, &recording.candidates(end, Undone::UnderWay), at)
             .map_err(|error| format!("{error}\n  killed at rest"))?;
         self.power_loss(&recording.last, at).map_err(|error| format!("{error}\n  power lost at rest"))
@@ -563,13 +552,12 @@ impl Explorer<'_> {
             .map_err(|error| format!("{error}\n  behind the {} that followed", next.op.name()))?;
         unreported(&disk.disk(), at.file, &seen)?;
         let settled = disk.disk();
-        // What power loss may make of the rest; what it may make of two crashes in a row is not known.
-        let before = match (image.is_durable(), at.deep) {
-            (true, _) => Some(vec![next.before.clone()]),
-            (false, true) => Some(self.recording.candidates(at.step, Undone::Tails)),
-            (false, false) => at.settles.then(|| candidates.to_vec()),
-        };
-        if let Some(before) = before.filter(|_| !settled.is_durable()) {
+        if !settled.is_durable() {
+            let before = if image.is_durable() {
+                vec![next.before.clone()]
+            } else {
+                self.recording.candidates(at.step, Undone::Tails)
+            };
             self.settle(&settled, &next, before, at)?;
         }
         if self.states.is_multiple_of(23) {
@@ -643,7 +631,7 @@ impl Explorer<'_> {
         for step in steps {
             let stages = step.call.stages();
             let every = (stages.len() / 6).max(1);
-            let at = At { path: "recovery", file: step.call.path(), deep: false, settles: durable, ..at };
+            let at = At { path: "recovery", file: step.call.path(), deep: false, ..at };
             for stage in sample(&stages, every, 0) {
                 let mut disk = step.before.clone();
                 let _ = disk.perform(&step.call, stage);
