@@ -1,5 +1,7 @@
 //! Random operations, from a seed.
 
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "numbers drawn below a length")]
+
 use sessile_core::{Durability, NewSession, SessionPatch, WriteOptions};
 
 use crate::model::{Model, Op};

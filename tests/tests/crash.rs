@@ -18,10 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sessile_core::{Durability, NewSession, SessionPatch, WriteOptions};
 use sessile_tests::explore::{Act, Base, Script, Stats, explore, prepare};
-use sessile_tests::generate::Generator;
 use sessile_tests::inject::inject;
 use sessile_tests::model::{Model, Op};
-use sessile_tests::sim::{Disk, Flaw, Random};
+use sessile_tests::sim::{Disk, Flaw};
 
 // Operations in few words. Sessions are `a`, its fork `b` and what a script makes.
 
