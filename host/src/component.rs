@@ -5,7 +5,14 @@
 //! is only a cache of the files.
 
 mod bindings {
-    #![allow(missing_docs, unused_qualifications, clippy::all, reason = "generated code")]
+    #![allow(
+        missing_docs,
+        unused_qualifications,
+        clippy::all,
+        clippy::mem_forget,
+        clippy::pedantic,
+        reason = "generated code"
+    )]
     wasmtime::component::bindgen!({ path: "../wit", world: "store" });
 }
 mod compiled;
