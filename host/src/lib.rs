@@ -58,7 +58,8 @@ pub struct Store {
 impl Store {
     /// Opens the store in `directory`, or makes one there.
     ///
-    /// Errors: `unavailable` (the disk), `damaged` (something else stands there), `unsupported` (a newer format).
+    /// Errors: `invalid` (an empty path, or a NUL in it), `damaged` (something else stands there, or a directory that
+    /// others may write to), `unavailable` (the disk), `unsupported` (a newer format).
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(directory, OpenOptions::default(), Engine::default())
     }
@@ -72,6 +73,7 @@ impl Store {
 
     /// Opens a store with a chosen engine.
     pub fn open_with(directory: impl AsRef<Path>, options: OpenOptions, engine: Engine) -> Result<Self> {
+        check_name(directory.as_ref())?;
         let access = if options.read_only { Access::ReadOnly } else { Access::ReadWrite };
         let host = SystemHost::open(directory.as_ref(), access)?;
         let sessions: Box<dyn Sessions + Send> = match engine {
@@ -96,6 +98,20 @@ impl Store {
         let page = self.read(id, select)?;
         StoredMessage::parse_page(&page)
     }
+}
+
+/// Refuses what can name no directory on any system, before the disk is asked.
+fn check_name(directory: &Path) -> Result<()> {
+    let name = directory.as_os_str().as_encoded_bytes();
+    let reason = match name {
+        [] => "is empty",
+        _ if name.contains(&0) => "holds a NUL character",
+        _ => return Ok(()),
+    };
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!("the path of the store {reason}; give the path of a directory"),
+    ))
 }
 
 impl Deref for Store {

@@ -225,8 +225,10 @@ fn damage(disk: &mut Disk, args: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes one call of the contract.
-fn call(store: &mut dyn Sessions, name: &str, args: &Value) -> Result<Value> {
+/// Makes one call of the contract, named and with arguments as the corpus writes them.
+///
+/// Errors: those of the store; `invalid` for a status or a durability that does not exist.
+pub fn call(store: &mut dyn Sessions, name: &str, args: &Value) -> Result<Value> {
     let id = args["id"].as_str().unwrap_or_default();
     let options = write_options(&args["options"])?;
     Ok(match name {
