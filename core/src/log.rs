@@ -12,6 +12,7 @@ use crate::host::{Durability, FsError, FsErrorKind, Host};
 use crate::id::{fingerprint, parse_ulid};
 use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, DAMAGE_RUN_BYTES_MAX};
 use crate::message::Draft;
+use crate::path::Path;
 use crate::record::{CheckRecord, MARKER, Record, leading_record, occurrences};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
@@ -599,7 +600,7 @@ impl Folded {
     /// Takes a checkpoint's word for what damage has hidden before it, and goes back to where it stands.
     fn resync(&mut self, check: &CheckRecord, state: State) {
         if let Some(index) = &mut self.index {
-            index.forget_from(check.upto, state.count);
+            index.forget_from(check.upto, &state);
         }
         self.state = state;
         self.end = check.upto;
@@ -712,7 +713,7 @@ impl Index {
         match record {
             Record::Session(_) => self.base = state.inherited,
             Record::Append(append) => {
-                self.fill(seq - 1);
+                self.fill(seq - 1, &state.path);
                 let id = parse_ulid(&append.stamp.id).unwrap_or(0);
                 for item in 0..count {
                     let parent = state.path.before(seq + item);
@@ -738,19 +739,20 @@ impl Index {
         }
     }
 
-    /// Takes up to `count` the numbers of messages that cannot be read. Each counts as the one behind the last.
-    fn fill(&mut self, count: u64) {
+    /// Takes up to `count` the numbers of messages that cannot be read. Where they branched off is not known: each
+    /// counts as the one behind what is visible before it, so that no hidden branch loses its tip to one of them.
+    fn fill(&mut self, count: u64, path: &Path) {
         while self.base + (self.entries.len() as u64) < count {
-            let parent = self.base + self.entries.len() as u64;
-            self.entries.push(Entry { parent, ..Entry::default() });
+            let seq = self.base + self.entries.len() as u64 + 1;
+            self.entries.push(Entry { parent: path.before(seq), ..Entry::default() });
         }
     }
 
-    /// Forgets everything from `offset` on, where `count` messages were known.
-    fn forget_from(&mut self, offset: u64, count: u64) {
+    /// Forgets everything from `offset` on, where the log had come to `state`.
+    fn forget_from(&mut self, offset: u64, state: &State) {
         self.entries.retain(|entry| entry.span.len == 0 || entry.span.from < offset);
-        self.entries.truncate(usize::try_from(count.saturating_sub(self.base)).unwrap_or(0));
-        self.fill(count);
+        self.entries.truncate(usize::try_from(state.count.saturating_sub(self.base)).unwrap_or(0));
+        self.fill(state.count, &state.path);
         self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
     }
 }

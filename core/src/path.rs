@@ -47,9 +47,10 @@ impl Path {
         self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq))
     }
 
-    /// Adds `from` to `to`, which must lie behind the head.
+    /// Adds `from` to `to`, which must lie behind the head; nothing where `to` lies before `from`.
     pub fn extend(&mut self, from: u64, to: u64) {
         match self.ranges.last_mut() {
+            _ if to < from => {}
             Some(last) if last.1 + 1 == from => last.1 = to,
             _ => self.ranges.push((from, to)),
         }

@@ -322,13 +322,17 @@ impl Model {
     }
 
     /// Applies an operation whose record has survived where earlier ones may have not. `full` is the model with
-    /// all operations, before this one: what its writer knew.
+    /// all operations, before this one: what its writer knew, if that was the only process.
     pub fn apply_after_loss(&mut self, op: &Op, full: &Self) {
         if let Op::Fork(_, child, _) = op {
             // A fork that is there is there with all that its maker saw.
             let mut full = full.clone();
             let _ = full.apply(op);
             self.sessions.extend(full.sessions.remove_entry(child));
+            return;
+        }
+        if matches!(op, Op::Purge(_)) {
+            let _ = self.apply(op);
             return;
         }
         let (known, session) = (full.sessions.get(op.session()), self.sessions.get_mut(op.session()));
@@ -343,7 +347,7 @@ impl Model {
         }
         let session = Arc::make_mut(session);
         let expected = options.and_then(|options| options.expect_head);
-        let _ = match op {
+        let done = match op {
             Op::Append(..)
                 if expected.is_none_or(|head| head == session.head()) && !session.facts.trashed =>
             {
@@ -362,6 +366,9 @@ impl Model {
             Op::Revert(..) | Op::Switch(..) => session.move_head_after_loss(op, known),
             _ => session.apply(op),
         };
+        // A change of a message that cannot be read has been made all the same.
+        let name = options.and_then(|options| options.op.clone()).filter(|_| done == Err(ErrorKind::Damaged));
+        session.ops.extend(name.map(|name| (name, (0, 0))));
     }
 
     /// Notes the id of a message.

@@ -347,3 +347,54 @@ fn a_fork_whose_messages_cannot_be_read_is_not_forked_without_them() {
     let forked = store.fork("b", &ForkOptions { id: Some("c".into()), ..ForkOptions::default() });
     assert!(forked.is_err() || read(&mut store, "c").unreadable == [1], "{forked:?}");
 }
+
+/// Makes what stands at the first `text` of the session's only log unreadable.
+fn spoil(disk: &SimDisk, text: &str) {
+    let mut spoiled = disk.disk();
+    let path = spoiled.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned();
+    let bytes = String::from_utf8(spoiled.bytes(&path).unwrap().to_vec()).unwrap();
+    assert!(bytes.contains(text), "{bytes}");
+    spoiled.put(&path, bytes.replacen(text, &"#".repeat(text.len()), 1).into_bytes());
+    disk.set(spoiled);
+}
+
+#[test]
+fn a_hidden_branch_keeps_its_tip_beside_messages_that_cannot_be_read() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    append(&mut store, "a", &WriteOptions::default());
+    store.revert("a", &1.into(), false, &WriteOptions::default()).unwrap();
+    append(&mut store, "a", &named("third"));
+    append(&mut store, "a", &WriteOptions::default());
+    spoil(&disk, "third");
+    let mut store = open(&disk, 2);
+    assert_eq!(read(&mut store, "a").unreadable, [3]);
+    let tips: Vec<u64> = store.branches("a").unwrap().iter().map(|branch| branch.tip).collect();
+    assert_eq!(tips, [4, 2]);
+}
+
+/// A power cut can take a buffered append and leave the seal behind it.
+#[test]
+fn a_sealed_log_with_unreadable_messages_is_finished_with_their_numbers_taken() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &named("first"));
+    append(&mut store, "a", &WriteOptions::default());
+    disk.record();
+    store.compact("a").unwrap();
+    let sealed = disk.steps().into_iter().rfind(|step| step.call.path().ends_with("000002.jsonl")).unwrap();
+    let disk = SimDisk::new(sealed.before);
+    spoil(&disk, "first");
+    let mut store = open(&disk, 2);
+    assert_eq!(store.append("a", HELLO, &WriteOptions::default()).unwrap().seq, 3);
+    let page = read(&mut store, "a");
+    assert_eq!(page.unreadable, [1]);
+    assert!(
+        page.messages.contains("\"seq\":2,") && page.messages.contains("\"seq\":3,"),
+        "{}",
+        page.messages
+    );
+}

@@ -154,9 +154,11 @@ impl<H: Host> Store<H> {
                 Kept::Messages { stamp, seq, count } => {
                     let stored = self.stored(&mut cached, &[(seq, seq + count - 1)], usize::MAX)?;
                     let parent = stored.first().map_or(0, |first| first.parent);
-                    let path = self.path_to(&mut cached, parent)?;
+                    let mut path = self.path_to(&mut cached, parent)?;
+                    // What cannot be read between comes onto the path with the append behind it, as it did there.
+                    path.cut(path.before(writer.state.count + 1));
                     writer.go_to(&path, Why::Branch)?;
-                    writer.messages(stamp, &stored)?;
+                    writer.messages(stamp, seq, &stored)?;
                 }
                 Kept::Change(text) => writer.change(&text)?,
                 Kept::Operation(stamp) => writer.facts(stamp, "{}")?,
@@ -278,14 +280,15 @@ impl Writer {
     fn message(&mut self, stored: &Stored) -> Result<()> {
         let stamp =
             Stamp { id: ulid_text(stored.id).into(), at: stored.created_at, b: 0, op: None, head: None };
-        self.messages(stamp, std::slice::from_ref(stored))
+        self.messages(stamp, stored.seq, std::slice::from_ref(stored))
     }
 
-    fn messages(&mut self, stamp: Stamp<'static>, stored: &[Stored]) -> Result<()> {
+    /// Messages that keep their numbers, from `first` on, also where some before them could not be read: a crash can
+    /// leave such a log with a seal that nobody was told of.
+    fn messages(&mut self, stamp: Stamp<'static>, first: u64, stored: &[Stored]) -> Result<()> {
         let stamp = Stamp { b: self.text.len() as u64, ..stamp };
         let m = stored.iter().map(|stored| raw(&stored.json)).collect::<Result<_>>()?;
-        self.put(&Record::Append(AppendRecord { stamp, n: self.state.count, m }))?;
-        let first = self.state.count + 1 - stored.len() as u64;
+        self.put(&Record::Append(AppendRecord { stamp, n: first.saturating_sub(1), m }))?;
         for (seq, stored) in (first..).zip(stored) {
             if stored.updated_at > stored.created_at {
                 let stamp = Stamp { at: stored.updated_at, ..self.stamp() };
@@ -333,6 +336,11 @@ impl Writer {
     }
 
     fn end(mut self, old: &State) -> Result<String> {
+        if self.state.count < old.count {
+            // Of the last messages only a checkpoint tells.
+            let stamp = Stamp { at: 0, ..self.stamp() };
+            self.messages(stamp, old.count + 1, &[])?;
+        }
         if let Some(undo) = &old.undo {
             self.go_to(undo, Why::Branch)?;
             self.go_to(&old.path, Why::Revert)?;
