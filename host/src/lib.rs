@@ -93,9 +93,15 @@ impl Store {
 
     /// Reads a page of messages as values.
     ///
-    /// Errors: as [`Sessions::read`].
+    /// Errors: as [`Sessions::read`]; `damaged` where a message of the page cannot be read: to leave it out without a
+    /// word could change what a model is told. [`Sessions::read`] gives the others.
     pub fn messages(&mut self, id: &str, select: &Select) -> Result<Vec<StoredMessage>> {
         let page = self.read(id, select)?;
+        if let Some(first) = page.unreadable.first() {
+            let message =
+                format!("message {first} of session {id} cannot be read; `read` gives those around it");
+            return Err(Error::new(ErrorKind::Damaged, message));
+        }
         StoredMessage::parse_page(&page)
     }
 }
