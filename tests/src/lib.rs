@@ -6,6 +6,7 @@
 pub mod corpus;
 pub mod explore;
 pub mod generate;
+pub mod hosts;
 pub mod inject;
 pub mod model;
 pub mod sim;
