@@ -18,6 +18,8 @@ mod bindings {
 mod compiled;
 mod convert;
 
+pub use compiled::COMPONENT;
+
 use bindings::exports::sessile::store::sessions::Guest;
 use bindings::sessile::store::{clock, entropy, filesystem, types};
 use sessile_core::{
@@ -48,14 +50,48 @@ enum State<H: Host + 'static> {
 }
 
 struct Live<H: Host + 'static> {
-    store: wasmtime::Store<Imports<H>>,
+    store: wasmtime::Store<Limited<H>>,
     world: bindings::Store,
 }
 
-/// What the component imports.
-struct Imports<H> {
-    host: H,
+/// What belongs to an instance outside of it.
+struct Limited<H> {
+    imports: Imports<H>,
     limits: StoreLimits,
+}
+
+/// The imports of the component over any host: the interfaces `filesystem`, `clock` and `entropy` of the contract.
+///
+/// For embedders that run components of their own, with the store composed into them (docs/plug-ins.md): they put one
+/// into the data of their `wasmtime::Store`, one for each root, and add it to their linker. [`COMPONENT`] is what they
+/// compose with. Limits of memory and of work are theirs to set.
+///
+/// [`COMPONENT`]: crate::COMPONENT
+#[derive(Debug)]
+pub struct Imports<H> {
+    host: H,
+}
+
+impl<H: Host + 'static> Imports<H> {
+    /// Imports that are answered by `host`.
+    pub fn new(host: H) -> Self {
+        Self { host }
+    }
+
+    /// Adds the three interfaces to a linker; `imports` finds them in the data of a store.
+    ///
+    /// Errors: the linker has one of them already.
+    pub fn add_to_linker<T: 'static>(
+        linker: &mut Linker<T>,
+        imports: fn(&mut T) -> &mut Self,
+    ) -> wasmtime::Result<()> {
+        bindings::Store::add_to_linker::<T, HasSelf<Self>>(linker, imports)
+    }
+
+    /// Gives the host back. After a trap it serves the next instance: it knows of failed syncs, an instance does not.
+    pub fn into_host(self) -> H {
+        self.host
+    }
 }
 
 impl<H: Host + 'static> std::fmt::Debug for ComponentStore<H> {
@@ -78,7 +114,7 @@ impl<H: Host + 'static> ComponentStore<H> {
     /// Gives the host back.
     pub fn into_host(self) -> Option<H> {
         match self.state {
-            State::Live(live) => Some(live.store.into_data().host),
+            State::Live(live) => Some(live.store.into_data().imports.host),
             State::Dead(host) => Some(host),
             State::Between => None,
         }
@@ -87,7 +123,7 @@ impl<H: Host + 'static> ComponentStore<H> {
     /// Calls the component, in a fresh instance where the last one has trapped.
     fn call<T>(
         &mut self,
-        act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<Result<T, types::Error>>,
+        act: impl FnOnce(&Guest, &mut wasmtime::Store<Limited<H>>) -> wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T> {
         self.revive()?;
         let State::Live(live) = &mut self.state else {
@@ -100,7 +136,7 @@ impl<H: Host + 'static> ComponentStore<H> {
             Ok(result) => result.map_err(Into::into),
             Err(trap) => {
                 if let State::Live(live) = std::mem::replace(&mut self.state, State::Between) {
-                    self.state = State::Dead(live.store.into_data().host);
+                    self.state = State::Dead(live.store.into_data().imports.host);
                 }
                 let message = format!(
                     "the component has trapped ({trap}); nothing acknowledged is lost, please report this"
@@ -143,24 +179,24 @@ impl<H: Host + 'static> Live<H> {
             Err(error) => return Err((fault(error), host)),
         };
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).build();
-        let mut store = wasmtime::Store::new(engine, Imports { host, limits });
-        store.limiter(|imports| &mut imports.limits);
+        let mut store = wasmtime::Store::new(engine, Limited { imports: Imports::new(host), limits });
+        store.limiter(|limited| &mut limited.limits);
         let started = || {
             let mut linker = Linker::new(engine);
-            bindings::Store::add_to_linker::<_, HasSelf<_>>(&mut linker, |imports| imports)?;
+            Imports::add_to_linker(&mut linker, |limited: &mut Limited<H>| &mut limited.imports)?;
             store.set_fuel(FUEL)?;
             bindings::Store::instantiate(&mut store, component, &linker)
         };
         match { started }() {
             Ok(world) => Ok(Self { store, world }),
-            Err(error) => Err((fault(error), store.into_data().host)),
+            Err(error) => Err((fault(error), store.into_data().imports.host)),
         }
     }
 
     fn run<T>(
         &mut self,
         fuel: u64,
-        act: impl FnOnce(&Guest, &mut wasmtime::Store<Imports<H>>) -> wasmtime::Result<T>,
+        act: impl FnOnce(&Guest, &mut wasmtime::Store<Limited<H>>) -> wasmtime::Result<T>,
     ) -> wasmtime::Result<T> {
         self.store.set_fuel(fuel)?;
         act(self.world.sessile_store_sessions(), &mut self.store)

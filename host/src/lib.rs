@@ -32,11 +32,13 @@ mod system;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-pub use component::ComponentStore;
+pub use component::{COMPONENT, ComponentStore, Imports};
 pub use disk::{Access, DiskFs};
 pub use message::{Message, Part, Role, StoredMessage};
 pub use sessile_core::*;
 pub use system::SystemHost;
+/// The runtime that [`Imports`] belongs to: an embedder must use the same one.
+pub use wasmtime;
 
 /// What runs the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -184,8 +184,8 @@ struct Fork {
 
 impl Told {
     fn read(place: &Path, lives: Vec<Life>) -> Self {
-        let mut told = Self::default();
-        told.kills = lives.iter().filter(|life| life.was_killed).count() as u64;
+        let kills = lives.iter().filter(|life| life.was_killed).count() as u64;
+        let mut told = Self { kills, ..Self::default() };
         for life in lives {
             // One that was killed before it wrote anything has no log.
             let text = fs::read_to_string(&life.log).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Making the component: the guest crate compiled to a core module, and that wrapped with its contract.
+//! Making components: a guest crate compiled to a core module, and that wrapped with its contract.
 
 use std::fs;
 use std::path::Path;
@@ -12,35 +12,71 @@ use crate::{cargo_program, execute};
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "component";
 
-/// Builds the component and puts it into `host/component/sessile.wasm`, if it has changed.
+/// A crate that becomes a component.
+struct Guest {
+    package: &'static str,
+    module: &'static str,
+    /// Where the component is put, below the root.
+    place: &'static str,
+}
+
+/// The store, which the hosts carry, and the example of a plug-in.
+const GUESTS: [Guest; 2] = [
+    Guest {
+        package: "sessile-component",
+        module: "sessile_component.wasm",
+        place: "host/component/sessile.wasm",
+    },
+    Guest { package: "sessile-plug-in", module: "sessile_plug_in.wasm", place: "target/plug-in/recap.wasm" },
+];
+
+/// Builds the components and puts them into their places, where they have changed.
 pub(crate) fn build(root: &Path) -> Result<()> {
     add_target()?;
-    guest(root, "build", &[])?;
-    let module = root.join("target").join(TARGET).join(PROFILE).join("sessile_component.wasm");
-    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-    let mut encoder = ComponentEncoder::default();
-    let component = encoder
-        .validate(true)
-        .module(&module)
-        .and_then(ComponentEncoder::encode)
-        .context("the module is no component")?;
-    let place = root.join("host/component/sessile.wasm");
-    // An unchanged file keeps its time, so that nothing is built again.
-    if fs::read(&place).ok().as_deref() != Some(&component) {
-        fs::create_dir_all(root.join("host/component"))?;
-        fs::write(&place, &component).with_context(|| format!("cannot write {}", place.display()))?;
+    guests(root, "build", &[])?;
+    for guest in &GUESTS {
+        let module = root.join("target").join(TARGET).join(PROFILE).join(guest.module);
+        let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+        let mut encoder = ComponentEncoder::default();
+        let component = encoder.validate(true).module(&module).and_then(ComponentEncoder::encode);
+        let component = component.with_context(|| format!("{} is no component", guest.module))?;
+        put(&root.join(guest.place), &component)?;
     }
-    Ok(())
+    compose(root)
 }
 
-/// Lints the guest, which is not among the default members.
+/// Makes one component of the plug-in and the store.
+fn compose(root: &Path) -> Result<()> {
+    let out = root.join("target/plug-in/composed.wasm");
+    let inputs = [GUESTS[1].place, GUESTS[0].place].map(|place| root.join(place));
+    let made = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if made(&out).is_some_and(|out| inputs.iter().all(|input| made(input).is_some_and(|input| input < out))) {
+        return Ok(());
+    }
+    let mut command = Command::new(cargo_program());
+    command.current_dir(root).args(["run", "--quiet", "--package", "sessile-compose", "--"]);
+    execute(command.args(inputs).arg(out))
+}
+
+/// Writes a file. An unchanged one keeps its time, so that nothing is built again.
+fn put(place: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(place).ok().as_deref() == Some(content) {
+        return Ok(());
+    }
+    fs::create_dir_all(place.parent().context("a file in no directory")?)?;
+    fs::write(place, content).with_context(|| format!("cannot write {}", place.display()))
+}
+
+/// Lints the guests, which are not among the default members.
 pub(crate) fn lint(root: &Path) -> Result<()> {
-    guest(root, "clippy", &["--", "--deny", "warnings"])
+    guests(root, "clippy", &["--", "--deny", "warnings"])
 }
 
-fn guest(root: &Path, verb: &str, rest: &[&str]) -> Result<()> {
-    let args = [verb, "--quiet", "--package", "sessile-component", "--target", TARGET, "--profile", PROFILE];
-    execute(Command::new(cargo_program()).current_dir(root).args(args).args(rest))
+fn guests(root: &Path, verb: &str, rest: &[&str]) -> Result<()> {
+    let packages = GUESTS.iter().flat_map(|guest| ["--package", guest.package]);
+    let mut command = Command::new(cargo_program());
+    command.current_dir(root).args([verb, "--quiet"]).args(packages);
+    execute(command.args(["--target", TARGET, "--profile", PROFILE]).args(rest))
 }
 
 /// rustup installs the target by itself only where that is allowed.

@@ -14,8 +14,10 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
-/// The component, built by `cargo xtask build` and carried inside the crate.
-static BYTES: &[u8] = include_bytes!("../../component/sessile.wasm");
+/// The component, built by `cargo xtask build` and carried inside the crate: what [`ComponentStore`] runs.
+///
+/// [`ComponentStore`]: crate::ComponentStore
+pub static COMPONENT: &[u8] = include_bytes!("../../component/sessile.wasm");
 
 static COMPILED: OnceLock<(Engine, Component)> = OnceLock::new();
 
@@ -36,12 +38,12 @@ fn load(engine: &Engine) -> wasmtime::Result<Component> {
     if let Some(component) = file.as_deref().and_then(|file| cached(engine, file)) {
         return Ok(component);
     }
-    let code = engine.precompile_component(BYTES)?;
+    let code = engine.precompile_component(COMPONENT)?;
     if let Some(file) = file {
         // The next start compiles again where this fails.
         let _ = keep(&file, &code);
     }
-    Component::new(engine, BYTES)
+    Component::new(engine, COMPONENT)
 }
 
 /// A hash over the component and what wasmtime says its code depends on.
@@ -57,7 +59,7 @@ fn key(engine: &Engine) -> String {
         }
     }
     let mut feed = Feed(Sha256::new());
-    feed.write(BYTES);
+    feed.write(COMPONENT);
     engine.precompile_compatibility_hash().hash(&mut feed);
     feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
