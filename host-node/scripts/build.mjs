@@ -1,0 +1,36 @@
+// Makes `dist/`: the component as JavaScript and WebAssembly, and the sources compiled. Run by `npm run build`.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { transpileBytes } from "@bytecodealliance/jco-transpile";
+
+const root = new URL("../", import.meta.url);
+const output = new URL("dist/component/", root);
+const source = new URL("../host/component/sessile.wasm", root);
+
+let component;
+try {
+  component = readFileSync(source);
+} catch {
+  console.error(`error: ${fileURLToPath(source)} is missing; \`cargo xtask build\` makes it`);
+  process.exit(1);
+}
+rmSync(new URL("dist/", root), { recursive: true, force: true });
+mkdirSync(output, { recursive: true });
+const { files } = await transpileBytes(component, {
+  name: "sessile",
+  // An instance that has trapped is dead; with this another can be made.
+  instantiation: "sync",
+  // The component imports nothing of WASI, and must not begin to.
+  wasiShim: false,
+  nodejsCompat: false,
+  emitTypescriptDeclarations: false,
+  // Errors are thrown as the component returns them, and not with a stack that nobody reads.
+  noComponentErrorWrapping: true,
+});
+for (const [name, bytes] of Object.entries(files)) {
+  writeFileSync(new URL(name, output), bytes);
+}
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+execFileSync(process.execPath, [tsc, "--project", fileURLToPath(new URL("tsconfig.json", root))], { stdio: "inherit" });

@@ -1,0 +1,29 @@
+/**
+ * The component as jco makes it (`dist/component/sessile.js`), as far as `engine.ts` uses it. Its own declarations are
+ * not used: for a function named `switch` they do not parse, and they name the imports otherwise than the module does.
+ */
+
+/** What the component imports: the interfaces of `wit/filesystem.wit`. Errors are thrown with a `payload`. */
+export interface Imports {
+  "sessile:store/filesystem": {
+    append(path: string, data: string, durability: "buffered" | "synced"): bigint;
+    create(path: string, data: string): void;
+    replace(path: string, data: string): void;
+    readText(path: string, offset: bigint, limit: number): { start: bigint; data: string };
+    readBytes(path: string, offset: bigint, limit: number): Uint8Array;
+    stat(path: string): bigint;
+    listFiles(directory: string, after: string, limit: number): { name: string; size: bigint }[];
+    remove(path: string): void;
+    sync(path: string): void;
+  };
+  "sessile:store/clock": { nowMs(): bigint };
+  "sessile:store/entropy": { random(): [high: bigint, low: bigint] };
+}
+
+/** The functions of `wit/sessions.wit` by their names in camel case. */
+export type Functions = Readonly<Record<string, (...args: unknown[]) => unknown>>;
+
+export function instantiate(
+  getCoreModule: (file: string) => WebAssembly.Module,
+  imports: Imports,
+): { readonly sessions: Functions };
