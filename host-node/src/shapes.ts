@@ -35,7 +35,7 @@ export const flag: Shape = (value, at) => (typeof value === "boolean" ? value : 
 function integer(value: unknown, at: string, max: number): number {
   if (typeof value !== "number") refuse(at, value, "a number");
   if (Number.isInteger(value) && value >= 0 && value <= max) return value;
-  throw new InvalidError(`\`${at}\` must be a whole number from 0 to ${max}, not ${value}`);
+  throw new InvalidError(`\`${at}\` must be a whole number from 0 to below 2^${Math.log2(max + 1)}, not ${value}`);
 }
 
 /** A number that every language holds exactly: below 2^53. */
