@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { transpileBytes } from "@bytecodealliance/jco-transpile";
+import { patched } from "./patches.mjs";
 
 const root = new URL("../", import.meta.url);
 const output = new URL("dist/component/", root);
@@ -30,7 +31,8 @@ const { files } = await transpileBytes(component, {
   noComponentErrorWrapping: true,
 });
 for (const [name, bytes] of Object.entries(files)) {
-  writeFileSync(new URL(name, output), bytes);
+  const isGlue = name === "sessile.js";
+  writeFileSync(new URL(name, output), isGlue ? patched(Buffer.from(bytes).toString()) : bytes);
 }
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", fileURLToPath(new URL("tsconfig.json", root))], { stdio: "inherit" });

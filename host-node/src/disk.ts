@@ -189,7 +189,8 @@ export class Disk {
     this.#place(path, data, "over");
   }
 
-  readText(path: string, offset: bigint, limit: number): { start: bigint; data: string } {
+  /** The text stays UTF-8: nobody here needs it as a string. */
+  readText(path: string, offset: bigint, limit: number): { start: bigint; data: Uint8Array } {
     const [bytes, reachesEnd] = this.#read(path, Number(offset), limit);
     const text = textFrom(bytes, Number(offset), reachesEnd);
     if (typeof text === "number") {
@@ -613,7 +614,7 @@ export function textFrom(
   bytes: Buffer,
   offset: number,
   reachesEnd: boolean,
-): { start: number; data: string } | number {
+): { start: number; data: Buffer } | number {
   // Up to three continuation bytes belong to a character that begins before the piece. A fourth belongs to none, and
   // at the beginning of the file neither does the first.
   const skippedMax = offset === 0 ? 0 : 3;
@@ -622,11 +623,11 @@ export function textFrom(
   const start = offset + skipped;
   const newline = bytes.lastIndexOf(0x0a);
   const piece = bytes.subarray(skipped, newline >= skipped ? newline + 1 : bytes.length);
-  if (isUtf8(piece)) return { start, data: piece.toString("utf8") };
+  if (isUtf8(piece)) return { start, data: piece };
   const [valid, isIncomplete] = validPrefix(piece);
   // A character that the limit has cut is the next piece's. One that the end of the file cuts is damage.
   if (!isIncomplete || reachesEnd) return start + valid;
-  return { start, data: piece.toString("utf8", 0, valid) };
+  return { start, data: piece.subarray(0, valid) };
 }
 
 /** Returns how many bytes are UTF-8, and whether what follows is the beginning of a character that is cut off. */

@@ -19,11 +19,19 @@ export interface Machine {
   random(): [high: bigint, low: bigint];
 }
 
+/** Random bits for some ids at once: a call of the system's source costs as much as a write. */
+const bits = new BigUint64Array(128);
+let drawn = bits.length;
+
 export const system: Machine = {
   // A clock set before 1970 is wrong, and reads as 1970.
   nowMs: () => Math.max(Date.now(), 0),
   random: () => {
-    const [high = 0n, low = 0n] = randomFillSync(new BigUint64Array(2));
+    if (drawn === bits.length) {
+      randomFillSync(bits);
+      drawn = 0;
+    }
+    const [high = 0n, low = 0n] = bits.subarray(drawn, (drawn += 2));
     return [high, low];
   },
 };

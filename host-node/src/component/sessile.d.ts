@@ -9,7 +9,8 @@ export interface Imports {
     append(path: string, data: string, durability: "buffered" | "synced"): bigint;
     create(path: string, data: string): void;
     replace(path: string, data: string): void;
-    readText(path: string, offset: bigint, limit: number): { start: bigint; data: string };
+    /** The text as UTF-8 (`scripts/patches.mjs`). */
+    readText(path: string, offset: bigint, limit: number): { start: bigint; data: Uint8Array };
     readBytes(path: string, offset: bigint, limit: number): Uint8Array;
     stat(path: string): bigint;
     listFiles(directory: string, after: string, limit: number): { name: string; size: bigint }[];
