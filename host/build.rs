@@ -2,8 +2,9 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=component/sessile.wasm");
-    println!("cargo:rerun-if-changed=../wit");
-    if !std::path::Path::new("component/sessile.wasm").is_file() {
+    println!("cargo:rerun-if-changed=component/wit");
+    let is_built = |path: &str| std::path::Path::new("component").join(path).exists();
+    if !is_built("sessile.wasm") || !is_built("wit") {
         println!("cargo:error=the component is not built yet: run `cargo xtask build` once");
         std::process::exit(1);
     }

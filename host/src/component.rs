@@ -13,7 +13,7 @@ mod bindings {
         clippy::pedantic,
         reason = "generated code"
     )]
-    wasmtime::component::bindgen!({ path: "../wit", world: "store" });
+    wasmtime::component::bindgen!({ path: "component/wit", world: "store" });
 }
 mod compiled;
 mod convert;

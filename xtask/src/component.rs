@@ -11,6 +11,8 @@ use crate::{cargo_program, execute};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "component";
+/// Where the hosts take the store's component from, below the root.
+pub(crate) const PLACE: &str = "host/component/sessile.wasm";
 
 /// A crate that becomes a component.
 struct Guest {
@@ -22,11 +24,7 @@ struct Guest {
 
 /// The store, which the hosts carry, and the example of a plug-in.
 const GUESTS: [Guest; 2] = [
-    Guest {
-        package: "sessile-component",
-        module: "sessile_component.wasm",
-        place: "host/component/sessile.wasm",
-    },
+    Guest { package: "sessile-component", module: "sessile_component.wasm", place: PLACE },
     Guest { package: "sessile-plug-in", module: "sessile_plug_in.wasm", place: "target/plug-in/recap.wasm" },
 ];
 
@@ -42,7 +40,26 @@ pub(crate) fn build(root: &Path) -> Result<()> {
         let component = component.with_context(|| format!("{} is no component", guest.module))?;
         put(&root.join(guest.place), &component)?;
     }
+    carry_contract(root)?;
     compose(root)
+}
+
+/// Copies the contract to where the Rust host reads it: a published crate holds nothing from outside of its folder.
+fn carry_contract(root: &Path) -> Result<()> {
+    let copies = root.join("host/component/wit");
+    let originals = root.join("wit");
+    fs::create_dir_all(&copies)?;
+    for entry in fs::read_dir(&copies)? {
+        let entry = entry?;
+        if !originals.join(entry.file_name()).exists() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for entry in fs::read_dir(&originals)? {
+        let entry = entry?;
+        put(&copies.join(entry.file_name()), &fs::read(entry.path())?)?;
+    }
+    Ok(())
 }
 
 /// Makes one component of the plug-in and the store.
@@ -59,7 +76,7 @@ fn compose(root: &Path) -> Result<()> {
 }
 
 /// Writes a file. An unchanged one keeps its time, so that nothing is built again.
-fn put(place: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn put(place: &Path, content: &[u8]) -> Result<()> {
     if fs::read(place).ok().as_deref() == Some(content) {
         return Ok(());
     }

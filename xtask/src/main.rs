@@ -1,11 +1,13 @@
 //! `cargo xtask`: everything that has to be done with this repository, on a fresh machine too.
 //!
 //! `build` makes the component and puts it where the hosts take it from; `demo` shows the store at work; `test` runs
-//! all checks; `lint` checks formatting and lints. Each sets up what it needs and says in one line what is missing.
+//! all checks; `lint` checks formatting, lints and types; `package` makes what is published. Each sets up what it needs
+//! and says in one line what is missing.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod component;
+mod packages;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,14 +15,17 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+use packages::Missing;
+
 const HELP: &str = "\
 cargo xtask <command>
 
-  build   make the component and every program
-  demo    store, fork, revert and kill: the store at work on real sessions
-  test    run all tests
-  lint    check formatting and lints
-  bless   rewrite the golden files that the tests compare with
+  build    make the component, every program, and the packages of Node and Python
+  demo     store, fork, revert and kill: the store at work on real sessions
+  test     run all tests, in every language
+  lint     check formatting, lints and types
+  package  make what is published, in target/package
+  bless    rewrite the golden files that the tests compare with
 ";
 
 fn main() -> ExitCode {
@@ -36,20 +41,30 @@ fn main() -> ExitCode {
 fn run(args: &[String]) -> Result<()> {
     let names: Vec<&str> = args.iter().map(String::as_str).collect();
     match names.as_slice() {
-        ["build"] => build(),
+        ["build"] => build(Missing::Note),
+        ["package"] => {
+            build(Missing::Fail)?;
+            packages::package()
+        }
         ["demo", rest @ ..] => {
-            build()?;
+            build(Missing::Note)?;
             let program = root().join("target/debug").join(format!("sessile{}", env::consts::EXE_SUFFIX));
             let corpus = root().join("tests/corpus/transcripts/claude-code");
             execute(Command::new(program).arg("demo").arg(corpus).args(rest))
         }
+        ["test"] => {
+            build(Missing::Fail)?;
+            cargo(&["test", "--quiet"])?;
+            packages::test()
+        }
+        // Names and options of cargo's tests say nothing to the others.
         ["test", rest @ ..] => {
-            build()?;
+            build(Missing::Fail)?;
             cargo(&[&["test", "--quiet"], rest].concat())
         }
         ["lint"] => lint(),
         ["bless"] => {
-            build()?;
+            build(Missing::Note)?;
             execute(
                 Command::new(cargo_program())
                     .current_dir(root())
@@ -67,17 +82,21 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 /// The component first, because the host carries it; then all programs with one set of features, so that nothing
-/// is built twice.
-fn build() -> Result<()> {
+/// is built twice; then the packages of the other languages, which carry it too.
+fn build(missing: Missing) -> Result<()> {
     component::build(&root())?;
-    cargo(&["build"])
+    cargo(&["build"])?;
+    packages::build(missing)
 }
 
 fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     component::build(&root())?;
     cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])?;
-    component::lint(&root())
+    cargo(&["clippy", "--package", "sessile-compose", "--", "--deny", "warnings"])?;
+    component::lint(&root())?;
+    packages::build(Missing::Fail)?;
+    packages::lint()
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -1,0 +1,219 @@
+//! The packages of the other languages, and everything that is published.
+//!
+//! Each is set up in a folder of the project: `host-node/node_modules` and `host-python/.venv`. What was set up from
+//! stands in a stamp there, so that nothing is installed or built twice. Nothing is installed on the machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo, component, execute, root};
+
+const NODE_MIN: u32 = 20;
+const PYTHON_MIN: (u32, u32) = (3, 10);
+const STAMP: &str = ".sessile-stamp";
+
+/// What to do where a language is not installed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Say so and go on: what was asked for does not need it.
+    Note,
+    /// Fail: what was asked for covers every language.
+    Fail,
+}
+
+/// Sets up and builds the packages of Node and Python.
+pub(crate) fn build(missing: Missing) -> Result<()> {
+    for (is_there, set_up) in
+        [(node(), Node::build as fn() -> Result<()>), (python().map(drop), Python::build)]
+    {
+        match is_there {
+            Ok(()) => set_up()?,
+            Err(reason) if missing == Missing::Note => eprintln!("note: {reason}"),
+            Err(reason) => return Err(reason),
+        }
+    }
+    Ok(())
+}
+
+/// Runs the tests that the packages bring.
+pub(crate) fn test() -> Result<()> {
+    execute(Node::npm()?.args(["test", "--silent"]))?;
+    execute(Python::command().args(["-m", "pytest", "--quiet"]))
+}
+
+/// Checks the types of both packages.
+pub(crate) fn lint() -> Result<()> {
+    execute(Node::command().args(["node_modules/typescript/bin/tsc", "--noEmit"]))?;
+    execute(Python::command().args(["-m", "mypy", "--strict", "src"]))
+}
+
+/// Puts everything that is published into `target/package`: the crates, the npm tarball, the wheel and its sources.
+pub(crate) fn package() -> Result<()> {
+    let out = root().join("target/package");
+    // What an earlier version has left must not be taken for this one's.
+    match fs::remove_dir_all(&out) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir_all(&out)?,
+    }
+    execute(Node::npm()?.args(["pack", "--silent", "--pack-destination"]).arg(&out))?;
+    execute(Python::command().args(["-m", "build", "--outdir"]).arg(&out).stdout(Stdio::null()))?;
+    // Verifying would compile wasmtime once more, for each crate.
+    let crates = ["sessile-core", "sessile", "sessile-cli"].iter().flat_map(|name| ["--package", name]);
+    cargo(&["package", "--quiet", "--no-verify"].into_iter().chain(crates).collect::<Vec<_>>())?;
+    let mut made: Vec<_> = fs::read_dir(&out)?.collect::<Result<_, _>>()?;
+    made.retain(|entry| entry.path().is_file());
+    made.sort_by_key(fs::DirEntry::file_name);
+    for entry in made {
+        println!("{} {} bytes", entry.path().display(), entry.metadata()?.len());
+    }
+    Ok(())
+}
+
+struct Node;
+
+impl Node {
+    fn command() -> Command {
+        let mut command = Command::new("node");
+        command.current_dir(folder("host-node"));
+        command
+    }
+
+    /// npm, which on Windows is a script that only a shell runs.
+    fn npm() -> Result<Command> {
+        node()?;
+        let mut command = if cfg!(windows) {
+            let mut shell = Command::new("cmd");
+            shell.args(["/c", "npm"]);
+            shell
+        } else {
+            Command::new("npm")
+        };
+        command.current_dir(folder("host-node"));
+        Ok(command)
+    }
+
+    fn build() -> Result<()> {
+        let folder = folder("host-node");
+        let stamp = folder.join("node_modules").join(STAMP);
+        let wanted = text_of(&folder, &["package.json", "package-lock.json"])?
+            + &said(Self::command().arg("--version"))?;
+        if fs::read_to_string(&stamp).ok().as_ref() != Some(&wanted) {
+            // Not `npm ci`: a dependency of jco names optional packages for other systems that were never published, and
+            // `npm ci` takes that for a lock file out of step. This installs what the lock file says and writes none.
+            execute(Self::npm()?.args(["install", "--no-save", "--silent", "--no-audit", "--no-fund"]))?;
+            fs::write(&stamp, wanted)?;
+        }
+        let built = folder.join("node_modules/.sessile-built");
+        let sources = ["src", "scripts", "tsconfig.json", "package.json"].map(|name| folder.join(name));
+        let sources = [&sources[..], &[root().join(component::PLACE), stamp]].concat();
+        if !folder.join("dist").is_dir() || is_older(&built, &sources) {
+            execute(Self::npm()?.args(["run", "--silent", "build"]))?;
+            fs::write(&built, "")?;
+        }
+        Ok(())
+    }
+}
+
+struct Python;
+
+impl Python {
+    fn program() -> PathBuf {
+        folder("host-python").join(if cfg!(windows) {
+            ".venv/Scripts/python.exe"
+        } else {
+            ".venv/bin/python"
+        })
+    }
+
+    fn command() -> Command {
+        let mut command = Command::new(Self::program());
+        command.current_dir(folder("host-python"));
+        command
+    }
+
+    fn build() -> Result<()> {
+        let folder = folder("host-python");
+        let inside = folder.join("src/sessile/component/sessile.wasm");
+        component::put(&inside, &fs::read(root().join(component::PLACE))?)?;
+        let stamp = folder.join(".venv").join(STAMP);
+        let python = python()?;
+        let wanted = text_of(&folder, &["pyproject.toml"])? + &said(Command::new(&python).arg("--version"))?;
+        if fs::read_to_string(&stamp).ok().as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        execute(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder.join(".venv")))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        execute(Self::command().args(pip).args(["--editable", ".[test]"]))?;
+        Ok(fs::write(stamp, wanted)?)
+    }
+}
+
+/// Whether Node and npm are installed. Errors: what is missing, and from which version on it serves.
+fn node() -> Result<()> {
+    let wanted =
+        || format!("the Node package needs Node {NODE_MIN} or newer with npm; install it from nodejs.org");
+    let version = said(Command::new("node").arg("--version")).with_context(wanted)?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major: u32| major < NODE_MIN) {
+        bail!("{}; this is {}", wanted(), version.trim());
+    }
+    let npm = if cfg!(windows) {
+        ("cmd", ["/c", "npm", "--version"].as_slice())
+    } else {
+        ("npm", ["--version"].as_slice())
+    };
+    said(Command::new(npm.0).args(npm.1)).with_context(wanted).map(drop)
+}
+
+/// The name of a Python that serves. Errors: as [`node`].
+fn python() -> Result<&'static str> {
+    let script = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < {PYTHON_MIN:?})");
+    let serves = |name: &&str| said(Command::new(name).args(["-c", &script])).is_ok();
+    ["python3", "python"].into_iter().find(serves).with_context(|| {
+        let (major, minor) = PYTHON_MIN;
+        format!("the Python package needs Python {major}.{minor} or newer with venv; install it (on Debian: python3-venv)")
+    })
+}
+
+/// What a command prints. Errors: it cannot be run or fails.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("`{}` failed ({})", command.get_program().to_string_lossy(), output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn folder(name: &str) -> PathBuf {
+    root().join(name)
+}
+
+fn text_of(folder: &Path, names: &[&str]) -> Result<String> {
+    let read = |name: &&str| {
+        let file = folder.join(name);
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    names.iter().map(read).collect()
+}
+
+/// Whether a stamp is older than one of the files, or of those below one of the folders.
+fn is_older(stamp: &Path, sources: &[PathBuf]) -> bool {
+    let Some(stamp) = changed(stamp) else { return true };
+    let mut todo = sources.to_vec();
+    while let Some(path) = todo.pop() {
+        if changed(&path).is_none_or(|changed| changed > stamp) {
+            return true;
+        }
+        let below = fs::read_dir(&path).into_iter().flatten().flatten();
+        todo.extend(below.map(|entry| entry.path()));
+    }
+    false
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
