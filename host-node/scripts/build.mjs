@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { transpileBytes } from "@bytecodealliance/jco-transpile";
+import { minify } from "oxc-minify";
 import { patched } from "./patches.mjs";
 
 const root = new URL("../", import.meta.url);
@@ -31,8 +32,14 @@ const { files } = await transpileBytes(component, {
   noComponentErrorWrapping: true,
 });
 for (const [name, bytes] of Object.entries(files)) {
-  const isGlue = name === "sessile.js";
-  writeFileSync(new URL(name, output), isGlue ? patched(Buffer.from(bytes).toString()) : bytes);
+  if (name === "sessile.js") {
+    // A third of the size is parsed in half the time, at each start.
+    const { code, errors } = await minify("sessile.cjs", patched(Buffer.from(bytes).toString()));
+    if (errors.length > 0) throw new Error(errors[0].message);
+    writeFileSync(new URL("sessile.cjs", output), code);
+  } else {
+    writeFileSync(new URL(name, output), bytes);
+  }
 }
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", fileURLToPath(new URL("tsconfig.json", root))], { stdio: "inherit" });

@@ -6,8 +6,7 @@
  * the files, and whether a sync has failed stands in memory that both threads share.
  */
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import { InternalError, UnavailableError } from "./errors.js";
-import { errorOf, type PlainError } from "./plain-errors.js";
+import { errorOf, InternalError, UnavailableError, type PlainError } from "./errors.js";
 import type { Signal } from "./types.js";
 
 /** What a thread is started with. */

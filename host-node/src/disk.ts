@@ -16,10 +16,10 @@
  * Node keeps the descriptors 0 to 2 occupied, so that no stray print can land in a session.
  */
 import { isUtf8 } from "node:buffer";
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { describe } from "./system-errors.js";
+import { getSystemErrorMap } from "node:util";
+import { random } from "./random.js";
 
 /** What the store does next: the kinds of `wit/filesystem.wit`. */
 export type FsErrorKind = "not-found" | "exists" | "not-text" | "refused" | "unavailable" | "closed";
@@ -509,7 +509,7 @@ export class Disk {
     const place = this.#directory(directory, "make");
     const temporaries = this.#directory(TEMPORARY, "make");
     this.#sweep(temporaries);
-    const temporary = join(temporaries, randomBytes(16).toString("hex"));
+    const temporary = join(temporaries, temporaryName());
     try {
       this.#writeTemporary(temporary, path, data);
       if (placing === "over") patiently(() => fs.renameSync(temporary, join(place, name)));
@@ -650,6 +650,12 @@ function validPrefix(bytes: Uint8Array): [valid: number, isIncomplete: boolean] 
   return [at, false];
 }
 
+function temporaryName(): string {
+  return random()
+    .map((half) => half.toString(16).padStart(16, "0"))
+    .join("");
+}
+
 /** Returns the names of what may be regular files. */
 function namesIn(place: string): string[] {
   return fs
@@ -779,4 +785,15 @@ function failure(doing: string, path: string, error: unknown): FsError {
   const { code, text } = describe(error);
   const [kind, wayOut] = FAILURES.get(code ?? "") ?? ["unavailable", "check the disk and retry"];
   return new FsError(kind, `cannot ${doing} \`${path}\`: ${text}; ${wayOut}`);
+}
+
+/** Returns the code of an error of the system, and its words without the path that Node adds to them. */
+function describe(error: unknown): { code: string | undefined; text: string } {
+  const { code, text, message } = Object(error) as Readonly<Record<string, unknown>>;
+  const known = typeof code === "string" ? code : undefined;
+  if (typeof text === "string") return { code: known, text };
+  for (const [name, words] of getSystemErrorMap().values()) {
+    if (name === known) return { code: known, text: `${words} (${name})` };
+  }
+  return { code: known, text: String(message ?? error) };
 }

@@ -4,12 +4,12 @@
  * After a trap an instance is dead. It is dropped, and the next call makes and opens another on the same disk: what an
  * instance holds is a cache of the files, while the disk knows of failed syncs and outlives it.
  */
-import { randomFillSync } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { instantiate, type Functions } from "./component/sessile.js";
+import { createRequire } from "node:module";
 import { Disk, FsError, type DiskOptions, type FsErrorKind } from "./disk.js";
-import { InternalError, type ErrorKind } from "./errors.js";
-import { errorOf, type PlainError } from "./plain-errors.js";
+import { errorOf, InternalError, type ErrorKind, type PlainError } from "./errors.js";
+import { random } from "./random.js";
+import type * as Component from "./component/sessile.cjs";
 
 /** The machine, where tests put their own in its place. */
 export interface Machine {
@@ -19,22 +19,16 @@ export interface Machine {
   random(): [high: bigint, low: bigint];
 }
 
-/** Random bits for some ids at once: a call of the system's source costs as much as a write. */
-const bits = new BigUint64Array(128);
-let drawn = bits.length;
-
 export const system: Machine = {
   // A clock set before 1970 is wrong, and reads as 1970.
   nowMs: () => Math.max(Date.now(), 0),
-  random: () => {
-    if (drawn === bits.length) {
-      randomFillSync(bits);
-      drawn = 0;
-    }
-    const [high = 0n, low = 0n] = bits.subarray(drawn, (drawn += 2));
-    return [high, low];
-  },
+  random,
 };
+
+type Functions = Component.Functions;
+
+/** The component's glue is loaded when a store is first opened here: a store in another thread needs it there. */
+const require = createRequire(import.meta.url);
 
 const modules = new Map<string, WebAssembly.Module>();
 
@@ -100,6 +94,7 @@ export class Engine {
     const machine = this.#machine;
     let functions: Functions;
     try {
+      const { instantiate } = require("./component/sessile.cjs") as typeof Component;
       const component = instantiate(compiled, {
         "sessile:store/filesystem": {
           append: disk.append.bind(disk),

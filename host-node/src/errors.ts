@@ -66,3 +66,31 @@ export class ClosedError extends SessileError {
 export class InternalError extends SessileError {
   override readonly kind = "internal";
 }
+
+const CLASSES = {
+  "not-found": NotFoundError,
+  conflict: ConflictError,
+  invalid: InvalidError,
+  unsupported: UnsupportedError,
+  damaged: DamagedError,
+  unavailable: UnavailableError,
+  closed: ClosedError,
+  internal: InternalError,
+} as const;
+
+/** An error as it crosses from the component and between threads. */
+export interface PlainError {
+  readonly kind: ErrorKind;
+  readonly message: string;
+}
+
+/** Makes the error of a kind. */
+export function errorOf({ kind, message }: PlainError): SessileError {
+  return new CLASSES[kind](message);
+}
+
+/** Returns an error in the form that crosses. What is no error of a store is a fault. */
+export function plainOf(error: unknown): PlainError {
+  if (error instanceof SessileError) return { kind: error.kind, message: error.message };
+  return { kind: "internal", message: `${String(error)}; nothing acknowledged is lost, please report this` };
+}

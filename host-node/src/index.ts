@@ -2,7 +2,18 @@
 import { open, openSync } from "./store.js";
 import type { OpenOptions, Store, StoreSync } from "./types.js";
 
-export * from "./errors.js";
+export {
+  ClosedError,
+  ConflictError,
+  DamagedError,
+  InternalError,
+  InvalidError,
+  NotFoundError,
+  SessileError,
+  UnavailableError,
+  UnsupportedError,
+  type ErrorKind,
+} from "./errors.js";
 export { closeOnExit } from "./exit.js";
 export type * from "./types.js";
 

@@ -1,9 +1,9 @@
 /** Opening a store: in the caller's thread or in one of its own, with the same calls. */
 import { preparers, type Prepared } from "./calls.js";
-import { Client, type Threads } from "./client.js";
 import { Engine, type Machine } from "./engine.js";
 import { ClosedError, DamagedError, InvalidError } from "./errors.js";
 import { count, flag, oneOf, optional, otherwise, record, size, text } from "./shapes.js";
+import type { Threads } from "./client.js";
 import type { Seam } from "./disk.js";
 import type {
   Calls,
@@ -85,7 +85,10 @@ export function openSync(path: string, options: OpenOptions = {}, testing: Testi
 
 /** As `openStore`. */
 export async function open(path: string, options: OpenOptions = {}, threads?: Threads): Promise<Store> {
-  const client = new Client(checkOpening(path, options), threads);
+  const checked = checkOpening(path, options);
+  // Loaded when it is needed: a program with a store in its own thread has no other.
+  const { Client } = await import("./client.js");
+  const client = new Client(checked, threads);
   await client.open();
   let closing: Promise<void> | undefined;
   const calls = methods(async (prepare) => {

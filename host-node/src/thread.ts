@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { BEGUN, CLOSED, POISONED, WAITING, type Answer, type Request, type ThreadData } from "./client.js";
 import { Engine } from "./engine.js";
-import { plainOf } from "./plain-errors.js";
+import { plainOf } from "./errors.js";
 
 const { path, readOnly, shared } = workerData as ThreadData;
 const port = parentPort;

@@ -1,5 +1,5 @@
 /**
- * The component as jco makes it (`dist/component/sessile.js`), as far as `engine.ts` uses it. Its own declarations are
+ * The component as jco makes it (`dist/component/sessile.cjs`), as far as `engine.ts` uses it. Its own declarations are
  * not used: for a function named `switch` they do not parse, and they name the imports otherwise than the module does.
  */
 
