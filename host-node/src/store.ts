@@ -27,6 +27,9 @@ export interface Testing {
 /** For `closeOnExit`: what closes a store at once, without promises. */
 export const closers = new WeakMap<object, () => void>();
 
+/** For tests of the contract itself, whose `close` leaves the instance usable. */
+export const engines = new WeakMap<StoreSync, Engine>();
+
 const openOptions = record({ readOnly: otherwise(false, flag) });
 
 function checkOpening(path: unknown, options: unknown): { path: string; readOnly: boolean } {
@@ -80,6 +83,7 @@ export function openSync(path: string, options: OpenOptions = {}, testing: Testi
     [Symbol.dispose]: close,
   };
   closers.set(store, close);
+  engines.set(store, engine);
   return Object.freeze(store);
 }
 

@@ -125,7 +125,7 @@ def run(case: dict[str, Any], root: Path, stores: Path) -> str | None:
 def main(ops: Path, out: Path) -> int:
     """Carries out all cases. Returns the exit code."""
     count = failed = 0
-    stores = next(path / "stores" for path in ops.resolve().parents if (path / "stores").is_dir())
+    stores = next((path / "stores" for path in ops.resolve().parents if (path / "stores").is_dir()), ops)
     for file in sorted(ops.glob("*.json")) if ops.is_dir() else [ops]:
         for number, case in enumerate(json.loads(file.read_text())):
             count += 1
