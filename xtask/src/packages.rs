@@ -141,7 +141,7 @@ impl Python {
         component::put(&inside, &fs::read(root().join(component::PLACE))?)?;
         let stamp = folder.join(".venv").join(STAMP);
         let python = python()?;
-        let wanted = text_of(&folder, &["pyproject.toml"])? + &said(Command::new(&python).arg("--version"))?;
+        let wanted = text_of(&folder, &["pyproject.toml"])? + &said(Command::new(python).arg("--version"))?;
         if fs::read_to_string(&stamp).ok().as_ref() == Some(&wanted) {
             return Ok(());
         }
