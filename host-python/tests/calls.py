@@ -110,7 +110,7 @@ def damage(file: Path, args: dict[str, Any]) -> None:
     old, at, count = file.read_bytes(), args.get("at"), args.get("bytes", 1)
     at = len(old) if at is None else old.index(at.encode()) if isinstance(at, str) else at
     head, cut, tail = old[:at], old[at : at + count], old[at + count :]
-    new = {
+    acts: dict[str, Callable[[], bytes]] = {
         "cut": lambda: head,
         "cut_end": lambda: old[: max(0, len(old) - count)],
         "insert": lambda: head + args["text"].encode() + old[at:],
@@ -120,5 +120,5 @@ def damage(file: Path, args: dict[str, Any]) -> None:
         "remove": lambda: head + tail,
         "crlf": lambda: old.replace(b"\n", b"\r\n"),
         "twice": lambda: old + cut,
-    }[args["do"]]()
-    file.write_bytes(new)
+    }
+    file.write_bytes(acts[args["do"]]())

@@ -51,9 +51,12 @@ class Runner:
         name, args, process = step["call"], step.get("args") or {}, step.get("process", 1)
         try:
             if name == "repeat":
-                return [self.steps(args["steps"], round) for round in range(1, args["count"] + 1)] and None
+                for round in range(1, args["count"] + 1):
+                    self.steps(args["steps"], round)
+                return None
             if name in ("wait", "delete_catalogue", "marker", "damage"):
-                return self.outside(name, args)
+                self.outside(name, args)
+                return None
             if name == "reopen":
                 if process in self.stores:
                     self.stores.pop(process)._drop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,15 @@ def arguments(case: dict[str, Any], root: Path) -> str | None:
 def root(case: dict[str, Any], place: Path) -> str | None:
     """Opens what a case has made. Returns what differs."""
     target, marker = place / "root", place / "root" / "sessile.json"
-    {
+    makers: dict[str, Callable[[], object]] = {
         "nothing": lambda: None,
         "file": lambda: target.write_text("a file"),
         "fifo": lambda: os.mkfifo(target),
-        "directory": lambda: (target.mkdir(), target.chmod(int(case.get("mode", "700"), 8))),
-    }[case.get("make", "nothing")]()
+        "directory": lambda: target.mkdir(),
+    }
+    makers[case.get("make", "nothing")]()
+    if case.get("make") == "directory":
+        target.chmod(int(case.get("mode", "700"), 8))
     if case.get("marker") == "fifo":
         os.mkfifo(marker)
     elif case.get("marker") == "link":

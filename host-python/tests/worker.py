@@ -86,8 +86,9 @@ class Worker:
     def revert(self) -> None:
         messages = self.store.read(self.own, last=20).messages
         if messages:
-            self.store.revert(self.own, self.draw.choice(messages)["seq"], durability=self.durability())
-            if self.draw.random() < 0.7:
+            to = self.draw.choice(messages)["seq"]
+            reverted = self.store.revert(self.own, to, durability=self.durability())
+            if reverted.can_unrevert and self.draw.random() < 0.7:
                 self.store.unrevert(self.own, durability=self.durability())
 
     def compact(self) -> None:

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 
 use crate::{cargo, component, execute, root};
 
@@ -137,8 +138,7 @@ impl Python {
 
     fn build() -> Result<()> {
         let folder = folder("host-python");
-        let inside = folder.join("src/sessile/component/sessile.wasm");
-        component::put(&inside, &fs::read(root().join(component::PLACE))?)?;
+        put_component(&folder.join("src/sessile/component"))?;
         let stamp = folder.join(".venv").join(STAMP);
         let python = python()?;
         let wanted = text_of(&folder, &["pyproject.toml"])? + &said(Command::new(python).arg("--version"))?;
@@ -150,6 +150,22 @@ impl Python {
         execute(Self::command().args(pip).args(["--editable", ".[test]"]))?;
         Ok(fs::write(stamp, wanted)?)
     }
+}
+
+/// Puts the component where the Python package looks for it, under the name that `hatch_build.py` gives it too: with
+/// its hash, so that no start needs to look at all of it.
+fn put_component(inside: &Path) -> Result<()> {
+    let component = fs::read(root().join(component::PLACE))?;
+    let digest: String = Sha256::digest(&component).iter().map(|byte| format!("{byte:02x}")).collect();
+    let place = inside.join(format!("sessile-{digest}.wasm"));
+    component::put(&place, &component)?;
+    for entry in fs::read_dir(inside)? {
+        let old = entry?.path();
+        if old != place {
+            fs::remove_file(old)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether Node and npm are installed. Errors: what is missing, and from which version on it serves.

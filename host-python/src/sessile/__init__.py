@@ -20,7 +20,6 @@ from .errors import (
 )
 from .store import Store, open
 from .types import (
-    AddedText,
     Appended,
     Branch,
     DamagedRange,
@@ -40,7 +39,6 @@ from .types import (
 )
 
 __all__ = [
-    "AddedText",
     "Appended",
     "Branch",
     "ClosedError",

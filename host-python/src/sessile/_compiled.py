@@ -1,20 +1,21 @@
 """The component's machine code: compiled once per machine, kept outside the store.
 
 The cache is a directory of our own with mode 0700, because whoever can write to it can run code as us. A file is
-named by a hash over the component and what its machine code depends on, and begins with a hash over the rest, so that
-a damaged one is seen before it is run. Whatever goes wrong with the cache, the component is compiled again; that
+named by a hash over the component and by what its machine code depends on, and ends with a checksum, so that a damaged
+one is seen before it is run. Whatever goes wrong with the cache, the component is compiled again; that
 costs a fraction of a second and nothing else.
 """
 
 from __future__ import annotations
 
-import hashlib
+import mmap
 import os
 import platform
-import secrets
 import stat
 import sys
 import threading
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import wasmtime
@@ -31,7 +32,7 @@ def wasmtime_version() -> str:
     return metadata.version("wasmtime")
 
 
-COMPONENT = Path(__file__).with_name("component") / "sessile.wasm"
+_CHECKSUM_BYTES = 4
 
 _lock = threading.Lock()
 _compiled: tuple[int, wasmtime.Engine, wc.Component] | None = None
@@ -56,45 +57,55 @@ def component() -> tuple[wasmtime.Engine, wc.Component]:
 
 
 def _load(engine: wasmtime.Engine) -> wc.Component:
-    wasm = COMPONENT.read_bytes()
-    directory = cache_directory()
-    name = f"{_key(wasm)}.pcwasm"
-    if directory is not None:
-        code = _kept(directory, name)
-        if code is not None:
-            try:
-                return wc.Component.deserialize(engine, code)
-            except wasmtime.WasmtimeError:
-                pass  # Another processor, for instance.
-    compiled = wc.Component(engine, wasm)
-    if directory is not None:
+    wasm, directory = component_file(), cache_directory()
+    settings = f"{wasmtime_version()}-{sys.platform}-{platform.machine()}-fuel"
+    file = directory and directory / f"{wasm.stem}-{settings}.cwasm"
+    if file and _is_sound(file):
         try:
-            _keep(directory, name, bytes(compiled.serialize()))
+            return wc.Component.deserialize_file(engine, str(file))
+        except wasmtime.WasmtimeError:
+            pass  # Another processor, for instance.
+    component = wc.Component(engine, wasm.read_bytes())
+    if file:
+        try:
+            _keep(file, bytes(component.serialize()))
         except OSError:
             pass  # The next start compiles again.
-    return compiled
+    return component
 
 
-def _key(wasm: bytes) -> str:
-    settings = f"{wasmtime_version()} {sys.platform} {platform.machine()} fuel\n".encode()
-    return hashlib.sha256(settings + wasm).hexdigest()
+def component_file() -> Path:
+    """The component. The build has put it there, with its SHA-256 in its name."""
+    files = list((Path(__file__).parent / "component").glob("sessile-*.wasm"))
+    if len(files) != 1:
+        raise FileNotFoundError(f"{len(files)} components in the package, not one; install it again")
+    return files[0]
 
 
-def _kept(directory: Path, name: str) -> bytes | None:
+def _is_sound(path: Path) -> bool:
+    """Whether only we can have written a file, and it is as we wrote it."""
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        if not _is_ours_alone(os.lstat(directory), stat.S_ISDIR):
-            return None
-        careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(directory / name, os.O_RDONLY | careful), "rb") as file:
-            if not _is_ours_alone(os.fstat(file.fileno()), stat.S_ISREG):
-                return None
-            digest, code = file.read(32), file.read()
-    except OSError:
-        return None
-    return code if hashlib.sha256(code).digest() == digest else None
+        if not _is_ours_alone(os.lstat(path.parent), stat.S_ISDIR):
+            return False
+        with open(os.open(path, os.O_RDONLY | careful), "rb") as file:
+            facts = os.fstat(file.fileno())
+            if not _is_ours_alone(facts, stat.S_ISREG) or facts.st_size <= _CHECKSUM_BYTES:
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as bytes_:
+                with bytes_[:-_CHECKSUM_BYTES] as code, bytes_[-_CHECKSUM_BYTES:] as checksum:
+                    return bytes(checksum) == _checksum(code)
+    except (OSError, ValueError):
+        return False
 
 
-def _keep(directory: Path, name: str, code: bytes) -> None:
+def _checksum(code: bytes | memoryview) -> bytes:
+    # It finds accidents, and need not find more: who could write the file could run code as us anyway.
+    return zlib.crc32(code).to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _keep(path: Path, code: bytes) -> None:
+    directory = path.parent
     directory.parent.mkdir(parents=True, exist_ok=True)
     try:
         directory.mkdir(mode=0o700)
@@ -102,23 +113,22 @@ def _keep(directory: Path, name: str, code: bytes) -> None:
         pass
     if not _is_ours_alone(os.lstat(directory), stat.S_ISDIR):
         return
-    temporary = directory / f"{secrets.token_hex(16)}.tmp"
+    temporary = directory / f"{os.urandom(16).hex()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(temporary, flags, 0o600), "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
+            file.write(code + _checksum(code))
             file.flush()
             # A file that a power cut has emptied must not carry the name.
             os.fsync(file.fileno())
-        os.replace(temporary, directory / name)
+        os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _is_ours_alone(facts: os.stat_result, is_kind: object) -> bool:
+def _is_ours_alone(facts: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
     """Whether it belongs to us and nobody else can come at it. Windows protects a user's directory by its ACL."""
-    assert callable(is_kind)
     if not is_kind(facts.st_mode):
         return False
     if sys.platform == "win32":

@@ -13,7 +13,7 @@ from typing import Any
 
 import wasmtime
 
-from . import _compiled, _wire
+from . import _compiled, _signals, _wire
 from ._plain import PlainInstance
 from ._shapes import FUNCTIONS, IMPORTS
 from .disk import DiskFs, FsError
@@ -58,14 +58,10 @@ class Component:
         """Opens the store in the root of `disk`. `clock` and `entropy` are for tests."""
         self.fuel = FUEL
         self._options = [(read_only,)]
-        host = {
-            "sessile:store/filesystem@0.1.0": disk,
-            "now-ms": clock,
-            "random": entropy,
-        }
+        other: dict[str, Callable[..., Any]] = {"now-ms": clock, "random": entropy}
         self._imports = {
             interface: {
-                name: (function, host.get(name) or getattr(host[interface], name.replace("-", "_")))
+                name: (function, other.get(name) or getattr(disk, name.replace("-", "_")))
                 for name, function in functions.items()
             }
             for interface, functions in IMPORTS.items()
@@ -111,7 +107,11 @@ class Component:
                 function = self._functions[name] = self._instance.bind(_SESSIONS, name, FUNCTIONS[name])
             assert self._store
             self._store.set_fuel(self.fuel)
-            return function(plain)
+            held = _signals.hold()
+            try:
+                return function(plain)
+            finally:
+                _signals.release(held)
         except SessileError:
             raise
         except (wasmtime.WasmtimeError, ValueError, AssertionError) as trap:

@@ -14,6 +14,7 @@ from wasmtime import component as wc
 
 from . import _shapes as shapes
 from ._shapes import Function, Shape
+from ._signals import let_in
 
 
 def _classes(shape: Shape | None) -> set[type]:
@@ -90,6 +91,16 @@ def _lift(shape: Shape, value: Any) -> Any:
     return value
 
 
+def exported(store: wasmtime.Store, instance: wc.Instance, interface: str, name: str) -> wc.Func:
+    """Finds a function that an instance exports."""
+    outer = instance.get_export_index(store, interface)
+    inner = outer and instance.get_export_index(store, name, outer)
+    func = instance.get_func(store, inner) if inner else None
+    if func is None:
+        raise wasmtime.WasmtimeError(f"the component does not export {name}")
+    return func
+
+
 class PlainInstance:
     """As :class:`sessile._wire.WireInstance`."""
 
@@ -113,6 +124,7 @@ class PlainInstance:
     def _import(self, function: Function, act: Callable[..., Any]) -> Callable[..., Any]:
         def call(context: Any, *args: Any) -> Any:
             try:
+                let_in()
                 given = [_lift(shape, arg) for shape, arg in zip(function.params.values(), args)]
                 try:
                     value = act(*given)
@@ -129,12 +141,8 @@ class PlainInstance:
         return call
 
     def bind(self, interface: str, name: str, function: Function) -> Callable[[Sequence[Any]], Any]:
-        index = self._instance.get_export_index(self._store, interface)
-        index = index and self._instance.get_export_index(self._store, name, index)
-        func = index and self._instance.get_func(self._store, index)
-        if func is None:
-            raise wasmtime.WasmtimeError(f"the component does not export {name}")
-        found, tagged = func, _overlaps(function.ok, function.error)
+        found = exported(self._store, self._instance, interface, name)
+        tagged = _overlaps(function.ok, function.error)
 
         def run(args: Sequence[Any]) -> Any:
             lowered = [_lower(shape, arg) for shape, arg in zip(function.params.values(), args)]

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
 from typing import Any
 
 from . import types
@@ -37,6 +35,8 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         # Python limits the digits of an integer; the store does not.
+        from decimal import Decimal
+
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4300 else Decimal(digits))
 
 
@@ -45,7 +45,6 @@ def time_from(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=min(ms, _TIME_MAX))
 
 
-@dataclass(frozen=True)
 class Shape:
     """The shape of a value: how one that is given is checked."""
 
@@ -54,12 +53,11 @@ class Shape:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Text(Shape):
     """A text. An answer is made by `make`, from bytes where `raw`."""
 
-    make: Callable[[str], Any] | None = None
-    raw: bool = False
+    def __init__(self, make: Callable[[str], Any] | None = None, raw: bool = False) -> None:
+        self.make, self.raw = make, raw
 
     def check(self, value: Any, place: str) -> bytes:
         if not isinstance(value, str):
@@ -70,11 +68,11 @@ class Text(Shape):
             raise InvalidError(f"{place} holds half of a surrogate pair; remove it, nothing was written") from None
 
 
-@dataclass(frozen=True)
 class Json(Text):
     """The text of a JSON value: a text as it is, anything else is written as JSON."""
 
-    make: Callable[[str], Any] | None = parse_json
+    def __init__(self) -> None:
+        super().__init__(parse_json)
 
     def check(self, value: Any, place: str) -> bytes:
         return super().check(self.text(value, place), place)
@@ -94,7 +92,6 @@ class Json(Text):
             raise InvalidError(f"{place} is nested too deeply: at most 128 levels; nothing was written") from None
 
 
-@dataclass(frozen=True)
 class Messages(Json):
     """One message, or some, as a JSON array."""
 
@@ -106,7 +103,6 @@ class Messages(Json):
         return super().text(list(value), place)
 
 
-@dataclass(frozen=True)
 class Bool(Shape):
     """A truth value."""
 
@@ -116,12 +112,11 @@ class Bool(Shape):
         return value
 
 
-@dataclass(frozen=True)
 class Int(Shape):
     """An unsigned number of so many bits."""
 
-    bits: int
-    make: Callable[[int], Any] | None = None
+    def __init__(self, bits: int, make: Callable[[int], Any] | None = None) -> None:
+        self.bits, self.make = bits, make
 
     def check(self, value: Any, place: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -131,12 +126,11 @@ class Int(Shape):
         return int(value)
 
 
-@dataclass(frozen=True)
 class Time(Int):
     """Milliseconds, given as such or as a zone-aware `datetime`."""
 
-    bits: int = 64
-    make: Callable[[int], Any] | None = time_from
+    def __init__(self) -> None:
+        super().__init__(64, time_from)
 
     def check(self, value: Any, place: str) -> int:
         if not isinstance(value, datetime):
@@ -146,11 +140,11 @@ class Time(Int):
         return super().check((value - _EPOCH) // _MILLISECOND, place)
 
 
-@dataclass(frozen=True)
 class Enum(Shape):
     """One of some words."""
 
-    names: tuple[str, ...]
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
     def check(self, value: Any, place: str) -> str:
         if not isinstance(value, str) or value not in self.names:
@@ -158,17 +152,16 @@ class Enum(Shape):
         return str(value)
 
 
-@dataclass(frozen=True)
 class Option(Shape):
     """A value or none."""
 
-    inner: Shape
+    def __init__(self, inner: Shape) -> None:
+        self.inner = inner
 
     def check(self, value: Any, place: str) -> tuple[Any] | None:
         return None if value is None else (self.inner.check(value, place),)
 
 
-@dataclass(frozen=True)
 class Clearable(Option):
     """A change that may be absent; `None` clears."""
 
@@ -176,11 +169,11 @@ class Clearable(Option):
         return (self.inner.check(value, place),)
 
 
-@dataclass(frozen=True)
 class List(Shape):
-    """Some values of one shape. `u8` alone is bytes."""
+    """Some values of one shape."""
 
-    inner: Shape
+    def __init__(self, inner: Shape) -> None:
+        self.inner = inner
 
     def check(self, value: Any, place: str) -> list[Any]:
         if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)):
@@ -188,20 +181,20 @@ class List(Shape):
         return [self.inner.check(item, place) for item in value]
 
 
-@dataclass(frozen=True)
 class Tuple(Shape):
     """Values of some shapes."""
 
-    items: tuple[Shape, ...]
+    def __init__(self, *items: Shape) -> None:
+        self.items = items
 
 
-@dataclass(frozen=True)
 class Record(Shape):
     """Named values. One with a default, or an option, may be left out."""
 
-    fields: dict[str, Shape]
-    make: Callable[..., Any] | None = None
-    defaults: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self, fields: dict[str, Shape], make: Callable[..., Any] | None = None, defaults: Mapping[str, Any] = {}
+    ) -> None:
+        self.fields, self.make, self.defaults = fields, make, defaults
 
     def check(self, value: Any, place: str) -> tuple[Any, ...]:
         if not isinstance(value, Mapping):
@@ -222,25 +215,22 @@ class Record(Shape):
         raise InvalidError(f"{place} lacks the member {name}; nothing was written")
 
 
-@dataclass(frozen=True)
 class Variant(Shape):
     """One of some cases; `choose` finds it from how Python says it."""
 
-    cases: dict[str, Shape]
-    choose: Callable[[Any, str], tuple[str, Any]]
+    def __init__(self, cases: dict[str, Shape], choose: Callable[[Any, str], tuple[str, Any]]) -> None:
+        self.cases, self.choose = cases, choose
 
     def check(self, value: Any, place: str) -> tuple[str, Any]:
         case, inner = self.choose(value, place)
         return case, self.cases[case].check(inner, place)
 
 
-@dataclass(frozen=True)
 class Function:
     """A function of the contract: its parameters by name, what it gives, and the error that it may give instead."""
 
-    params: dict[str, Shape]
-    ok: Shape | None
-    error: Shape | None
+    def __init__(self, params: dict[str, Shape], ok: Shape | None, error: Shape | None) -> None:
+        self.params, self.ok, self.error = params, ok, error
 
     def check(self, args: Sequence[Any]) -> list[Any]:
         """Returns the plain forms of all arguments. Errors: `invalid`."""
@@ -275,11 +265,11 @@ def _error_from(kind: str, message: str) -> SessileError:
 
 MESSAGES = Messages()
 TEXT, DATA, JSON, BOOL, U32, U64, TIME = Text(), Text(raw=True), Json(), Bool(), Int(32), Int(64), Time()
-DURABILITY = Enum(("buffered", "synced"))
-STATUS = Enum(("active", "running", "idle", "done", "error", "closed", "interrupted"))
+DURABILITY = Enum("buffered", "synced")
+STATUS = Enum("active", "running", "idle", "done", "error", "closed", "interrupted")
 MESSAGE_REF = Variant({"seq": U64, "id": TEXT}, _ref_case)
 
-ERROR = Record({"kind": Enum(tuple(BY_KIND)), "message": TEXT}, _error_from)
+ERROR = Record({"kind": Enum(*BY_KIND), "message": TEXT}, _error_from)
 SESSION = Record(
     {
         "id": TEXT,
@@ -404,7 +394,7 @@ FUNCTIONS: dict[str, Function] = {
 """What the component exports."""
 
 _FS_ERROR = Record(
-    {"kind": Enum(("not-found", "exists", "not-text", "refused", "unavailable", "closed")), "message": TEXT}
+    {"kind": Enum("not-found", "exists", "not-text", "refused", "unavailable", "closed"), "message": TEXT}
 )
 
 
@@ -425,6 +415,6 @@ IMPORTS: dict[str, dict[str, Function]] = {
         "sync": _file(path=TEXT),
     },
     "sessile:store/clock@0.1.0": {"now-ms": Function({}, U64, None)},
-    "sessile:store/entropy@0.1.0": {"random": Function({}, Tuple((U64, U64)), None)},
+    "sessile:store/entropy@0.1.0": {"random": Function({}, Tuple(U64, U64), None)},
 }
 """What the component imports."""

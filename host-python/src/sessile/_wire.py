@@ -24,7 +24,9 @@ from wasmtime import component as wc
 
 from . import _shapes as shapes
 from ._compiled import wasmtime_version
+from ._plain import exported
 from ._shapes import Function, Shape
+from ._signals import let_in
 
 VERSIONS = range(48, 51)
 """The major versions of wasmtime that the tests have run with."""
@@ -163,7 +165,7 @@ def lowering(shape: Shape) -> Low:
     return several
 
 
-def _several_of(members: list[tuple[tuple[int, ...], Low]], count: int) -> Low:
+def _several_of(members: Sequence[tuple[tuple[int, ...], Low]], count: int) -> Low:
     def low(values: Sequence[Any], keep: list[Any]) -> Words:
         words: list[int] = []
         for (head, low), value in zip(members, values):
@@ -290,6 +292,7 @@ class WireInstance:
 
         def call(data: Any, context: Any, type_: Any, given: int, count: int, results: int, result_count: int) -> int:
             try:
+                let_in()
                 keep: list[Any] = []
                 words = args.unpack(string_at(given, args.size)) if lifts else ()
                 try:
@@ -312,11 +315,7 @@ class WireInstance:
     def bind(self, interface: str, name: str, function: Function) -> Callable[[Sequence[Any]], Any]:
         """Returns an exported function. It takes plain values, returns what the function gives or raises the error
         that it gives instead, and raises `wasmtime.WasmtimeError` for a trap: then this instance is dead."""
-        index = self._instance.get_export_index(self._store, interface)
-        index = index and self._instance.get_export_index(self._store, name, index)
-        func = index and self._instance.get_func(self._store, index)
-        if func is None:
-            raise wasmtime.WasmtimeError(f"the component does not export {name}")
+        func = exported(self._store, self._instance, interface, name)
         lows = [(_kind(shape), lowering(shape)) for shape in function.params.values()]
         ok, error = _given(function.ok), _given(function.error)
         raw, context, call, delete = func._func, self._context, self._call, self._delete

@@ -22,27 +22,30 @@ from .store import open as _open_store
 from .types import (
     Appended,
     Branch,
-    CreateOptions,
-    ForkOptions,
     JsonPage,
-    ListOptions,
     Message,
-    MessageOptions,
     MessageRef,
     Page,
-    ReadOptions,
     Rewritten,
     Session,
     SessionPage,
     StoredMessage,
-    UpdateOptions,
-    WriteOptions,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from typing_extensions import ParamSpec, Self, Unpack
+
+    from .options import (
+        CreateOptions,
+        ForkOptions,
+        ListOptions,
+        MessageOptions,
+        ReadOptions,
+        UpdateOptions,
+        WriteOptions,
+    )
 
     P = ParamSpec("P")
 

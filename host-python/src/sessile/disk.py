@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import stat
 import sys
 import time
@@ -27,14 +25,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _PATH_NAMES_MAX = 3
-_NAME = re.compile(r"(?!\.{1,2}\Z)[a-z0-9.-]{1,64}\Z")
-_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\.|\Z)|.*\.\Z")
+_NAME_BYTES_MAX = 64
+_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 _APPENDERS_MAX = 32
 _NAMED_MAX = 1000
 _DIRECTORIES_MAX = 64
 # The directory of files that have no name of their own yet. The core does not know it.
 _TEMPORARY = "tmp"
-_TEMPORARY_NAME = re.compile(r"[0-9a-f]{32}\Z")
+_TEMPORARY_ALPHABET = frozenset("0123456789abcdef")
 # A temporary file this old belongs to a process that died. One that only slept finds its file gone.
 _TEMPORARY_SECONDS_MAX = 24 * 60 * 60
 
@@ -72,6 +70,7 @@ class _Descriptor:
         # A process may have closed its standard streams: a stray print must never land in a session.
         self.fd = fd
         if fd <= 2:
+            assert sys.platform != "win32", "the C library of Windows keeps these for itself"
             import fcntl
 
             self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -500,7 +499,7 @@ class DiskFs:
         except OSError as error:
             # After a failed write-back the pages may count as clean although the disk never took them. They are
             # dropped, so that whoever reads the file next sees what the disk has, and not what we wished.
-            if hasattr(os, "posix_fadvise"):
+            if sys.platform == "linux":
                 try:
                     os.posix_fadvise(appender.file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
                 except OSError:
@@ -531,7 +530,7 @@ class DiskFs:
         opened = self._directory(directory, make=True)
         temporaries = self._directory(_TEMPORARY, make=True)
         self._sweep(temporaries)
-        temporary = secrets.token_hex(16)
+        temporary = os.urandom(16).hex()
         try:
             self._write_temporary(temporaries, temporary, path, data)
             try:
@@ -575,7 +574,9 @@ class DiskFs:
             return
         self._is_swept = True
         try:
-            for name in filter(_TEMPORARY_NAME.match, opened.names()):
+            for name in opened.names():
+                if len(name) != 32 or not _TEMPORARY_ALPHABET.issuperset(name):
+                    continue
                 facts = opened.facts_at(name)
                 if stat.S_ISREG(facts.st_mode) and time.time() - facts.st_mtime > _TEMPORARY_SECONDS_MAX:
                     opened.unlink(name)
@@ -713,8 +714,12 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _is_name(name: str) -> bool:
-    # Windows finds devices under some names, in every directory, and drops a dot at the end.
-    return _NAME.match(name) is not None and not (_IS_WINDOWS and _DEVICE.match(name))
+    if not 1 <= len(name) <= _NAME_BYTES_MAX or not _ALPHABET.issuperset(name) or name in (".", ".."):
+        return False
+    # Windows finds devices under some names, with any extension, and drops a dot at the end.
+    stem = name.partition(".")[0]
+    is_device = stem in ("con", "prn", "aux", "nul") or (stem[:3] in ("com", "lpt") and stem[3:].isdigit())
+    return not (_IS_WINDOWS and (is_device or name.endswith(".")))
 
 
 def _check_path(path: str, names_max: int) -> None:

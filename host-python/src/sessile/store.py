@@ -16,25 +16,28 @@ from .errors import ClosedError, InvalidError, SessileError, UnavailableError
 from .types import (
     Appended,
     Branch,
-    CreateOptions,
-    ForkOptions,
     JsonPage,
-    ListOptions,
     Message,
-    MessageOptions,
     MessageRef,
     Page,
-    ReadOptions,
     Rewritten,
     Session,
     SessionPage,
     StoredMessage,
-    UpdateOptions,
-    WriteOptions,
 )
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from .options import (
+        CreateOptions,
+        ForkOptions,
+        ListOptions,
+        MessageOptions,
+        ReadOptions,
+        UpdateOptions,
+        WriteOptions,
+    )
 
 __all__ = ["Store", "open"]
 

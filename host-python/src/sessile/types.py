@@ -1,33 +1,27 @@
 """The values that a store takes and gives.
 
-Dataclasses are given out and cannot be changed; everything in them is a copy. TypedDicts describe plain
-dictionaries: messages, and the keyword arguments of the calls. Times are ``datetime`` in UTC; where one is taken, a
+Dataclasses are given out and cannot be changed; everything in them is a copy. Messages are plain dictionaries, which
+TypedDicts describe. The keyword arguments of the calls stand in :mod:`sessile.options`. Times are ``datetime`` in UTC; where one is taken, a
 zone-aware ``datetime`` or a number of milliseconds since 1970 will do. Lengths are bytes of UTF-8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Union
 
 __all__ = [
-    "AddedText",
     "Appended",
     "Branch",
-    "CreateOptions",
     "DamagedRange",
     "Durability",
-    "ForkOptions",
     "JsonPage",
-    "ListOptions",
     "Message",
-    "MessageOptions",
     "MessageRef",
     "Page",
     "Part",
-    "ReadOptions",
     "Rewritten",
     "Role",
     "Session",
@@ -35,8 +29,6 @@ __all__ = [
     "Status",
     "StoredMessage",
     "Time",
-    "UpdateOptions",
-    "WriteOptions",
 ]
 
 Durability = Literal["buffered", "synced"]
@@ -105,126 +97,23 @@ class StoredMessage(TypedDict):
     """The message as it was appended, with its changes applied."""
 
 
-class AddedText(TypedDict, total=False):
-    """Text to add to a part of a message. ``part`` and ``text`` must be there."""
+class _Given:
+    """What a store gives out. Written once here, as generating it for each class is half of the time that importing
+    this package takes."""
 
-    part: int
-    """The part, from 0. The one right behind the last begins a new part of type ``text``."""
-    text: str
-    """The text."""
-    at: int | None
-    """The length in bytes of the part's text before: otherwise ``conflict``. Makes a retry harmless."""
+    def __repr__(self) -> str:
+        members = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({members})"
 
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
 
-class WriteOptions(TypedDict, total=False):
-    """How something is written."""
-
-    durability: Durability
-    """How far it must have come on return. The default is ``synced``."""
-    expect_head: int | None
-    """The head that the session must have (0: no message): otherwise ``conflict``."""
-    op: str | None
-    """The caller's name for this operation, 1 to 256 bytes. Given again in this session, at whatever time, it
-    changes nothing and returns what the first time returned."""
-    at: Time | None
-    """When it happened, for what comes from elsewhere. Absent: now."""
+    # Some hold dicts and lists.
+    __hash__ = None  # type: ignore[assignment]
 
 
-class CreateOptions(TypedDict, total=False):
-    """What a session is made with."""
-
-    id: str | None
-    """The caller's id: 1 to 256 bytes of any form without control characters. Absent: a fresh ULID."""
-    scope: str
-    """Whom it belongs to: at most 4,096 bytes, may be empty."""
-    title: str | None
-    """At most 1,024 bytes."""
-    title_manual: bool
-    """Whether a person chose the title."""
-    agent: str | None
-    """At most 256 bytes."""
-    provider: str | None
-    """At most 256 bytes."""
-    model: str | None
-    """At most 256 bytes."""
-    status: Status
-    """What it is doing. The default is ``active``."""
-    parent: str | None
-    """The session it belongs to. It need not exist."""
-    tags: Sequence[str]
-    """At most 64 tags of at most 128 bytes."""
-    metadata: Mapping[str, Any] | str | None
-    """An object, or the text of a JSON object, of at most 64 KiB."""
-    created_at: Time | None
-    """When it began, for sessions that come from elsewhere. Absent: now."""
-
-
-class UpdateOptions(WriteOptions, total=False):
-    """Facts of a session to change. What is absent stays; ``None`` clears."""
-
-    scope: str
-    title: str | None
-    title_manual: bool
-    agent: str | None
-    provider: str | None
-    model: str | None
-    status: Status
-    tags: Sequence[str]
-    """Replaces all tags."""
-    metadata: Mapping[str, Any] | str | None
-    """A merge patch (RFC 7396) of the metadata."""
-
-
-class MessageOptions(WriteOptions, total=False):
-    """A change of a message: exactly one of ``patch``, ``add_parts`` and ``add_text``."""
-
-    patch: Mapping[str, Any] | str
-    """A merge patch (RFC 7396). ``id`` and ``role`` cannot be changed."""
-    add_parts: Sequence[Part] | str
-    """Parts to add at the end."""
-    add_text: AddedText
-    """Text to add at the end of a part's text. It has its own ``at`` and takes no ``op`` and no ``expect_head``."""
-
-
-class ReadOptions(TypedDict, total=False):
-    """Which messages to read: exactly one of ``last``, ``from_seq`` and ``cursor``."""
-
-    last: int
-    """The last ones: 1 to 10,000. Costs the same whatever lies before them."""
-    from_seq: int
-    """From a number on."""
-    cursor: str
-    """From where an earlier page ended: its ``next``."""
-    limit: int
-    """At most so many, with ``from_seq`` and ``cursor``: 1 to 10,000. The default is 100."""
-
-
-class ForkOptions(TypedDict, total=False):
-    """How a fork is made."""
-
-    at: MessageRef | None
-    """The last message that it begins with. Absent: the head."""
-    id: str | None
-    """The new session's id. Absent: a fresh ULID."""
-    title: str | None
-    """Its title. Absent: the parent's with " (fork)" behind it."""
-
-
-class ListOptions(TypedDict, total=False):
-    """Which sessions to list."""
-
-    scope: str | None
-    """Only those of this scope, compared byte for byte."""
-    trashed: bool
-    """Those in the trash instead of the others."""
-    cursor: str | None
-    """What an earlier page returned as ``next``."""
-    limit: int
-    """At most so many: 1 to 10,000. The default is 100."""
-
-
-@dataclass(frozen=True)
-class Session:
+@dataclass(frozen=True, repr=False, eq=False)
+class Session(_Given):
     """A session."""
 
     id: str
@@ -273,8 +162,8 @@ class Session:
     """The size of its log in bytes, without what a fork shares with its parent."""
 
 
-@dataclass(frozen=True)
-class Appended:
+@dataclass(frozen=True, repr=False, eq=False)
+class Appended(_Given):
     """What an append did."""
 
     seq: int
@@ -291,8 +180,8 @@ class Appended:
     """How durable it is."""
 
 
-@dataclass(frozen=True)
-class DamagedRange:
+@dataclass(frozen=True, repr=False, eq=False)
+class DamagedRange(_Given):
     """Bytes of a log that hold no record."""
 
     session: str
@@ -303,8 +192,8 @@ class DamagedRange:
     """The byte behind the last."""
 
 
-@dataclass(frozen=True)
-class JsonPage:
+@dataclass(frozen=True, repr=False, eq=False)
+class JsonPage(_Given):
     """A page of messages as text, ended behind the message that takes it past 8 MiB."""
 
     messages: str
@@ -318,8 +207,8 @@ class JsonPage:
     """Damage met on the way."""
 
 
-@dataclass(frozen=True)
-class Page:
+@dataclass(frozen=True, repr=False, eq=False)
+class Page(_Given):
     """A page of messages, ended behind the message that takes it past 8 MiB."""
 
     messages: list[StoredMessage]
@@ -332,8 +221,8 @@ class Page:
     """Damage met on the way."""
 
 
-@dataclass(frozen=True)
-class Branch:
+@dataclass(frozen=True, repr=False, eq=False)
+class Branch(_Given):
     """The tip of a branch."""
 
     tip: int
@@ -350,8 +239,8 @@ class Branch:
     """Whether it is the head."""
 
 
-@dataclass(frozen=True)
-class SessionPage:
+@dataclass(frozen=True, repr=False, eq=False)
+class SessionPage(_Given):
     """A page of sessions, newest change first."""
 
     sessions: tuple[Session, ...]
@@ -360,8 +249,8 @@ class SessionPage:
     """Where to go on. ``None`` at the end."""
 
 
-@dataclass(frozen=True)
-class Rewritten:
+@dataclass(frozen=True, repr=False, eq=False)
+class Rewritten(_Given):
     """What a rewrite did."""
 
     generation: int
