@@ -1,10 +1,9 @@
 // What a call costs over the file operation that it contains: `npm run bench`. Medians of alternating runs, in the
 // directory `--dir DIR` (default: the system's temporary directory; give one on the disk that is to be measured).
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { openStore, openStoreSync } from "../dist/index.js";
 
 const at = process.argv.indexOf("--dir");
@@ -65,35 +64,43 @@ line("durable append, this thread", factor(synced));
 line("durable append, thread of its own", factor(threadSynced));
 
 store.create({ id: "read" });
-for (let n = 0; n < 10; n += 1) store.append("read", Array.from({ length: 500 }, (_, i) => message(i)), buffered);
-const select = { last: 5000 };
-const length = (page) => {
-  if (page.messages.length !== 5000) throw new Error(`${page.messages.length} messages`);
+for (let n = 0; n < 5000; n += 1) store.append("read", message(n), buffered);
+const all = { pageSize: 5000 };
+const check = (count) => {
+  if (count !== 5000) throw new Error(`${count} messages were read`);
 };
-const pages = () => length({ messages: [...store.messages("read", { pageSize: 5000 })] });
-const threadPages = async () => length({ messages: await Array.fromAsync?.(thread.messages("read", { pageSize: 5000 })) ?? (await collect()) });
-async function collect() {
-  const all = [];
-  for await (const one of thread.messages("read", { pageSize: 5000 })) all.push(one);
-  return all;
-}
-const [read, readThread, readTail] = await alternating(15, [pages, threadPages, () => store.read("read", { last: 50 })]);
-void select;
-line("read 5,000 messages, this thread", `${read.toFixed(1)} ms`);
-line("read 5,000 messages, thread of its own", `${readThread.toFixed(1)} ms`);
-line("read the last 50 of 5,000", us(readTail));
+const [read, threadRead, tail] = await alternating(15, [
+  () => check([...store.messages("read", all)].length),
+  async () => {
+    let count = 0;
+    for await (const { seq } of thread.messages("read", all)) count = seq;
+    check(count);
+  },
+  () => store.read("read", { last: 50 }),
+]);
+line(`read 5,000 messages of ${size} bytes, this thread`, `${read.toFixed(1)} ms`);
+line("the same in a thread of its own", `${threadRead.toFixed(1)} ms`);
+line("read the last 50 of 5,000", us(tail));
 
 const index = JSON.stringify(new URL("../dist/index.js", import.meta.url).href);
-const path = JSON.stringify(join(directory, "store"));
-const run = (code) => spawnSync(process.execPath, ["--input-type=module", "--eval", code], { stdio: "inherit" });
-const [nothing, sync, async_] = await alternating(21, [
+const path = JSON.stringify(join(directory, "small"));
+const small = openStoreSync(join(directory, "small"));
+small.create({ id: "s" });
+for (let n = 0; n < 100; n += 1) small.append("s", message(n), buffered);
+small.close();
+const run = (code) => {
+  const file = join(directory, "start.mjs");
+  fs.writeFileSync(file, code);
+  spawnSync(process.execPath, [file], { stdio: "inherit" });
+};
+const [nothing, sync, inThread] = await alternating(21, [
   () => run(""),
   () => run(`import { openStoreSync } from ${index}; openStoreSync(${path}).get("s");`),
   () => run(`import { openStore } from ${index}; await (await openStore(${path})).get("s");`),
 ]);
 line("start of node alone", `${nothing.toFixed(1)} ms`);
 line("open and get in a fresh process, this thread, over it", `${(sync - nothing).toFixed(1)} ms`);
-line("open and get in a fresh process, thread of its own, over it", `${(async_ - nothing).toFixed(1)} ms`);
+line("open and get in a fresh process, thread of its own, over it", `${(inThread - nothing).toFixed(1)} ms`);
 
 await thread.close();
 store.close();
