@@ -68,7 +68,11 @@ async function revert(session) {
 
 async function fork(parent) {
   const child = `fork-${name}-${counter}-${seed}`;
-  const forked = await attempt("fork", [parent, { id: child }]);
+  // Mostly at an early message: the content of forks is read whole afterwards.
+  const head = (await attempt("get", [parent]))?.value.head ?? 0;
+  const early = 1 + below(64);
+  const at = early < head && below(16) > 0 ? { at: early } : {};
+  const forked = await attempt("fork", [parent, { id: child, ...at }]);
   if (forked === undefined) return;
   write({ fork: child, parent, count: forked.value.messageCount });
   await append(child, [text()]);

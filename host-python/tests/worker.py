@@ -106,7 +106,10 @@ class Worker:
     def fork(self) -> None:
         parent = f"shared-{self.draw.randrange(3)}"
         self.forks += 1
-        child = self.store.fork(parent, id=f"fork-{self.name}-{self.forks}-{self.seed}")
+        # Mostly at an early message: the content of forks is read whole afterwards.
+        early = self.draw.randrange(1, 65)
+        at = early if early < self.store.get(parent).head and self.draw.random() < 0.94 else None
+        child = self.store.fork(parent, at=at, id=f"fork-{self.name}-{self.forks}-{self.seed}")
         self.say(fork=child.id, parent=parent, count=child.message_count)
         self.append(child.id)
 
