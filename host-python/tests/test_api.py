@@ -64,6 +64,22 @@ def test_messages_come_back_as_they_went(store: sessile.Store) -> None:
     assert [stored["seq"] for stored in store.messages("s", from_seq=3)] == [3]
 
 
+def test_messages_that_cannot_be_read_are_not_left_out_without_a_word(store: sessile.Store, root: Path) -> None:
+    for text in ("one", "two", "three"):
+        store.append("s", message(text))
+    store.close()
+    log = next((root / "sessions").rglob("*.jsonl"))
+    log.write_bytes(log.read_bytes().replace(b'"two"', b'"TWO"'))
+    with sessile.open(root) as store:
+        page = store.read("s", from_seq=1)
+        assert page.unreadable == (2,) and page.damage
+        with pytest.raises(sessile.DamagedError, match='unreadable="skip"'):
+            list(store.messages("s"))
+        assert [stored["seq"] for stored in store.messages("s", unreadable="skip")] == [1, 3]
+        with pytest.raises(sessile.InvalidError, match="unreadable must be"):
+            list(store.messages("s", unreadable="hide"))  # type: ignore[arg-type]
+
+
 def test_a_number_of_many_digits_is_read(store: sessile.Store) -> None:
     digits = "9" * 5000
     store.append_json("s", '[{"role":"user","parts":[{"type":"opaque","data":%s}]}]' % digits)
@@ -319,20 +335,22 @@ store = sessile.open(sys.argv[1])
 store.create(id="s")
 done = interrupts = 0
 signal.signal(signal.SIGALRM, signal.default_int_handler)
-while interrupts < 30:
+while interrupts < 200:
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.003)
+        signal.setitimer(signal.ITIMER_REAL, 0.003, 0.05)
         while True:
             store.append("s", {"role": "user", "parts": []}, durability="buffered")
             done += 1
     except KeyboardInterrupt:
         interrupts += 1
-signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
 count = store.get("s").message_count
 print(done <= count <= done + interrupts, store.doctor()["healthy"])
 """
     done = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
+    # One that comes while Python frees something is lost in any program; none is lost between wasmtime and us.
+    assert "callback" not in done.stderr
 
 
 def test_a_child_opens_anew_after_fork(store: sessile.Store, root: Path) -> None:

@@ -69,17 +69,36 @@ class Component:
         self._store: wasmtime.Store | None = None
         self._instance: Any = None
         self._functions: dict[str, Callable[[Sequence[Any]], Any]] = {}
-        self._start()
+        held = _signals.hold()
+        try:
+            self._start()
+        finally:
+            _signals.release(held)
 
     def call(self, name: str, args: Sequence[Any]) -> Any:
         """Calls a function of the contract. Errors: those of the function; `invalid`; `internal` after a trap."""
         plain = FUNCTIONS[name].check(args)
-        if self._store is None:
-            self._start()
-        return self._run(name, plain)
+        held = _signals.hold()
+        try:
+            if self._store is None:
+                self._start()
+            return self._run(name, plain)
+        finally:
+            _signals.release(held)
 
     def close(self) -> None:
-        """Drops the instance. No call may follow."""
+        """Drops the instance. The next call makes another."""
+        # Nothing may interrupt wasmtime-py between freeing what it holds and noting that it has.
+        held = _signals.hold()
+        try:
+            self._drop()
+        finally:
+            _signals.release(held)
+
+    def _drop(self) -> None:
+        if self._store is not None:
+            # Not left to the collector, which would free it in the middle of whatever the caller does then.
+            self._store.close()
         self._store, self._instance, self._functions = None, None, {}
 
     def _start(self) -> None:
@@ -91,13 +110,13 @@ class Component:
             self._instance = Instance(store, component, self._imports, FsError)
             self._store = store
         except (wasmtime.WasmtimeError, OSError) as error:
-            self.close()
+            self._drop()
             raise InternalError(f"the component cannot be started: {_first_line(error)}") from None
         try:
             self._run("open", self._options)
         except BaseException:
             # The next call tries again.
-            self.close()
+            self._drop()
             raise
 
     def _run(self, name: str, plain: Sequence[Any]) -> Any:
@@ -107,21 +126,17 @@ class Component:
                 function = self._functions[name] = self._instance.bind(_SESSIONS, name, FUNCTIONS[name])
             assert self._store
             self._store.set_fuel(self.fuel)
-            held = _signals.hold()
-            try:
-                return function(plain)
-            finally:
-                _signals.release(held)
+            return function(plain)
         except SessileError:
             raise
         except (wasmtime.WasmtimeError, ValueError, AssertionError) as trap:
-            self.close()
+            self._drop()
             raise InternalError(
                 f"the component has trapped ({_first_line(trap)}); nothing acknowledged is lost, please report this"
             ) from None
         except BaseException:
             # An interrupt, or the host's own fault: the instance was left in the middle of the call.
-            self.close()
+            self._drop()
             raise
 
 

@@ -13,41 +13,42 @@ import signal
 import sys
 import threading
 from collections.abc import Set
+from typing import Any
 
 if sys.platform == "win32":
 
-    def hold() -> None:
+    def hold() -> Set[int] | None:
         """Nothing: Windows has no mask of signals."""
 
-    def release(held: None) -> None:
+    def release(held: Set[int] | None) -> None:
         """Nothing."""
 
     def let_in() -> None:
         """Nothing."""
 
 else:
-    _WAITING = {
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGALRM,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    }
+    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2")
+    _WAITING: Set[int] = frozenset(int(getattr(signal, name)) for name in _NAMES)
+    # The module makes enumerations of all numbers, which takes several times as long as the rest.
+    _numbers: Any = sys.modules.get("_signal", signal)
+    _mask, _pending = _numbers.pthread_sigmask, _numbers.sigpending
+
+    _BLOCK, _UNBLOCK, _SET = int(signal.SIG_BLOCK), int(signal.SIG_UNBLOCK), int(signal.SIG_SETMASK)
 
     def hold() -> Set[int] | None:
         """Lets signals wait. Returns what `release` needs; `None` outside the main thread, where no handler runs."""
         if threading.current_thread() is not threading.main_thread():
             return None
-        return signal.pthread_sigmask(signal.SIG_BLOCK, _WAITING)
+        before: Set[int] = _mask(_BLOCK, _WAITING)
+        return before
 
     def release(held: Set[int] | None) -> None:
         """Lets them in again. What their handlers raise comes out here."""
         if held is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            _mask(_SET, held)
 
     def let_in() -> None:
         """Lets in those that wait. What their handlers raise comes out here."""
-        if waiting := signal.sigpending() & _WAITING:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, waiting)
-            signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        if waiting := _pending() & _WAITING:
+            before = _mask(_UNBLOCK, waiting)
+            _mask(_SET, before)

@@ -333,7 +333,10 @@ class WireInstance:
             if trap:
                 raised, self._raised = self._raised, None
                 failed = self._error(trap)
-                raise raised or failed
+                if raised is None:
+                    raise failed
+                failed.close()
+                raise raised
             try:
                 if space[0] & 0xFF != _RESULT[1]:
                     raise ValueError("a function gives another kind than the contract says")

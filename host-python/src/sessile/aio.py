@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ClosedError
-from .store import Store, StrPath
+from .store import Store, StrPath, readable
 from .store import open as _open_store
 from .types import (
     Appended,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ListOptions,
         MessageOptions,
         ReadOptions,
+        Unreadable,
         UpdateOptions,
         WriteOptions,
     )
@@ -160,13 +161,15 @@ class AsyncStore:
         """See :meth:`sessile.Store.read_json`."""
         return await self._run(self._store.read_json, id, **options)
 
-    async def messages(self, id: str, /, *, from_seq: int = 1, limit: int = 1000) -> AsyncIterator[StoredMessage]:
+    async def messages(
+        self, id: str, /, *, from_seq: int = 1, limit: int = 1000, unreadable: Unreadable = "fail"
+    ) -> AsyncIterator[StoredMessage]:
         """See :meth:`sessile.Store.messages`."""
-        page = await self.read(id, from_seq=from_seq, limit=limit)
+        page = readable(id, await self.read(id, from_seq=from_seq, limit=limit), unreadable)
         for message in page.messages:
             yield message
         while page.next is not None:
-            page = await self.read(id, cursor=page.next, limit=limit)
+            page = readable(id, await self.read(id, cursor=page.next, limit=limit), unreadable)
             for message in page.messages:
                 yield message
 

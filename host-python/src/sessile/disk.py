@@ -69,8 +69,8 @@ class _Descriptor:
     def __init__(self, fd: int) -> None:
         # A process may have closed its standard streams: a stray print must never land in a session.
         self.fd = fd
-        if fd <= 2:
-            assert sys.platform != "win32", "the C library of Windows keeps these for itself"
+        # The C library of Windows keeps these for itself.
+        if sys.platform != "win32" and fd <= 2:
             import fcntl
 
             self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)

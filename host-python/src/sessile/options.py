@@ -6,7 +6,7 @@ Nothing of this package imports it when it runs, because making these classes ta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from .types import Durability, MessageRef, Part, Status, Time
 
@@ -17,6 +17,7 @@ __all__ = [
     "ListOptions",
     "MessageOptions",
     "ReadOptions",
+    "Unreadable",
     "UpdateOptions",
     "WriteOptions",
 ]
@@ -114,6 +115,10 @@ class ReadOptions(TypedDict, total=False):
     """From where an earlier page ended: its ``next``."""
     limit: int
     """At most so many, with ``from_seq`` and ``cursor``: 1 to 10,000. The default is 100."""
+
+
+Unreadable = Literal["fail", "skip"]
+"""What becomes of messages that cannot be read: they raise `DamagedError`, or are left out."""
 
 
 class ForkOptions(TypedDict, total=False):

@@ -12,7 +12,7 @@ from . import types
 from ._component import Component, error_of, now_ms, random
 from ._shapes import MESSAGES, WRITE, parse_json
 from .disk import DiskFs, FsError
-from .errors import ClosedError, InvalidError, SessileError, UnavailableError
+from .errors import ClosedError, DamagedError, InvalidError, SessileError, UnavailableError
 from .types import (
     Appended,
     Branch,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ListOptions,
         MessageOptions,
         ReadOptions,
+        Unreadable,
         UpdateOptions,
         WriteOptions,
     )
@@ -184,13 +185,19 @@ class Store:
         page: JsonPage = self._call("read", id, options)
         return page
 
-    def messages(self, id: str, /, *, from_seq: int = 1, limit: int = 1000) -> Iterator[StoredMessage]:
-        """All visible messages from a number on, read in pages of at most `limit`. Those that cannot be read are left
-        out: :meth:`read` names them. Errors: those of :meth:`read`, on the way."""
-        page = self.read(id, from_seq=from_seq, limit=limit)
+    def messages(
+        self, id: str, /, *, from_seq: int = 1, limit: int = 1000, unreadable: Unreadable = "fail"
+    ) -> Iterator[StoredMessage]:
+        """All visible messages from a number on, read in pages of at most `limit`.
+
+        A page with a message that cannot be read raises `DamagedError`, because leaving it out without a word could
+        change what a model is told; with `unreadable="skip"` it is left out, and :meth:`read` names it. Errors: those
+        of :meth:`read`, on the way.
+        """
+        page = readable(id, self.read(id, from_seq=from_seq, limit=limit), unreadable)
         yield from page.messages
         while page.next is not None:
-            page = self.read(id, cursor=page.next, limit=limit)
+            page = readable(id, self.read(id, cursor=page.next, limit=limit), unreadable)
             yield from page.messages
 
     def fork(self, id: str, /, **options: Unpack[ForkOptions]) -> Session:
@@ -315,3 +322,13 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parts the options of a write from the rest."""
     write = {name: value for name, value in options.items() if name in WRITE.fields}
     return write, {name: value for name, value in options.items() if name not in write}
+
+
+def readable(id: str, page: Page, unreadable: Unreadable) -> Page:
+    """The page, unless messages of it cannot be read and are not to be skipped. Errors: `DamagedError`."""
+    if unreadable not in ("fail", "skip"):
+        raise InvalidError(f"unreadable must be \"fail\" or \"skip\", not {unreadable!r}")
+    if not page.unreadable or unreadable == "skip":
+        return page
+    numbers = ", ".join(map(str, page.unreadable[:10]))
+    raise DamagedError(f'session "{id}": messages {numbers} cannot be read; leave them out with unreadable="skip"')
