@@ -107,7 +107,12 @@ export class Client {
   /** Closes the store behind all calls, and ends the thread. */
   async close(): Promise<void> {
     // A thread that died has nothing to tell.
-    if (this.#worker !== undefined) await this.call("close", []);
+    if (this.#worker === undefined) return;
+    try {
+      await this.call("close", []);
+    } finally {
+      await this.#worker?.terminate();
+    }
   }
 
   /** Does the same while the process ends, when promises are not kept any more. */

@@ -33,7 +33,6 @@ port?.on("message", (request: Request) => {
   port.postMessage(answer);
   if (name === "close") {
     engine?.dispose();
-    port.close();
     Atomics.store(shared, CLOSED, 1);
     Atomics.notify(shared, CLOSED);
   }

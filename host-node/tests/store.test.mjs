@@ -1,5 +1,6 @@
 // The calls of a store, in the caller's thread and in a thread of its own: the same for both.
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import * as sessile from "../dist/index.js";
@@ -44,6 +45,24 @@ both("a session is what it was made with", async (store) => {
   const changed = await store.update("s", { title: null, status: "done", metadata: '{"k":null,"n":1}' });
   assert.deepEqual([changed.title, changed.status, changed.metadata, changed.scope], [null, "done", { n: 1 }, "/work"]);
   assert.match((await store.create()).id, /^[0-9A-Z]{26}$/);
+});
+
+test("messages that cannot be read are not left out without a word", async (t) => {
+  const root = scratch(t);
+  const first = openStoreSync(root);
+  first.create({ id: "s" });
+  for (const text of ["one", "two", "three"]) first.append("s", say(text));
+  first.close();
+  const log = Object.keys(files(root)).find((name) => name.startsWith("sessions"));
+  writeFileSync(join(root, log), files(root)[log].replace('"two"', '"TWO"'), "latin1");
+  const store = openStoreSync(root);
+  assert.deepEqual(store.read("s", { from: 1, limit: 9 }).unreadable, [2]);
+  assert.throws(() => [...store.messages("s")], of("DamagedError"));
+  assert.deepEqual(texts([...store.messages("s", { unreadable: "skip" })]), ["one", "three"]);
+  assert.throws(() => [...store.messages("s", { unreadable: "hide" })], of("InvalidError"));
+  const thread = await openStore(root);
+  await assert.rejects(async () => thread.messages("s").next(), of("DamagedError"));
+  await thread.close();
 });
 
 both("messages are appended, changed, read, forked and reverted", async (store) => {
