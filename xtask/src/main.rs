@@ -54,6 +54,7 @@ fn run(args: &[String]) -> Result<()> {
         }
         ["test"] => {
             build(Missing::Fail)?;
+            packages::package()?;
             cargo(&["test", "--quiet"])?;
             packages::test()
         }
@@ -118,7 +119,9 @@ fn execute(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The root of the repository.
+/// The root of the repository that cargo runs this in: a build shared by several clones knows only the first.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.parent().map(Path::to_path_buf).unwrap_or_default()
 }

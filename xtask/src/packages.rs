@@ -60,11 +60,18 @@ pub(crate) fn package() -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => fs::create_dir_all(&out)?,
     }
-    execute(Node::npm()?.args(["pack", "--silent", "--pack-destination"]).arg(&out))?;
-    execute(Python::command().args(["-m", "build", "--outdir"]).arg(&out).stdout(Stdio::null()))?;
-    // Verifying would compile wasmtime once more, for each crate.
+    for package in ["core", "host", "cli", "host-node", "host-python"] {
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            component::put(&folder(package).join(licence), &fs::read(root().join(licence))?)?;
+        }
+    }
+    quietly(Node::npm()?.args(["pack", "--pack-destination"]).arg(&out))?;
+    quietly(Python::command().args(["-m", "build", "--outdir"]).arg(&out))?;
+    // Verifying would compile wasmtime once more, for each crate. The component is built, which cargo calls dirty.
     let crates = ["sessile-core", "sessile", "sessile-cli"].iter().flat_map(|name| ["--package", name]);
-    cargo(&["package", "--quiet", "--no-verify"].into_iter().chain(crates).collect::<Vec<_>>())?;
+    cargo(
+        &["package", "--quiet", "--no-verify", "--allow-dirty"].into_iter().chain(crates).collect::<Vec<_>>(),
+    )?;
     let mut made: Vec<_> = fs::read_dir(&out)?.collect::<Result<_, _>>()?;
     made.retain(|entry| entry.path().is_file());
     made.sort_by_key(fs::DirEntry::file_name);
@@ -193,6 +200,17 @@ fn python() -> Result<&'static str> {
         let (major, minor) = PYTHON_MIN;
         format!("the Python package needs Python {major}.{minor} or newer with venv; install it (on Debian: python3-venv)")
     })
+}
+
+/// Runs a command whose output nobody needs where it succeeds.
+fn quietly(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?} cannot be run"))?;
+    if !output.status.success() {
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        bail!("{command:?} failed ({}):\n{stdout}{stderr}", output.status);
+    }
+    Ok(())
 }
 
 /// What a command prints. Errors: it cannot be run or fails.
