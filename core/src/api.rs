@@ -280,6 +280,12 @@ pub trait Sessions {
     /// what is derived; it never touches a log.
     fn doctor(&mut self, repair: bool) -> Result<String>;
 
+    /// Carries out one of [`crate::operations`] by name: its request and its answer as JSON. [`crate::operations::run`] is
+    /// the same with types.
+    ///
+    /// Errors: `invalid` where there is no such operation or the request is not its; otherwise the operation's.
+    fn operate(&mut self, name: &str, request: &str) -> Result<String>;
+
     /// Tells the catalogue what this instance knows, so that the next list need not look into its sessions.
     /// Nothing is lost without it.
     fn close(&mut self) -> Result<()>;

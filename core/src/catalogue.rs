@@ -375,6 +375,9 @@ fn from_log(host: &mut impl Host, name: &Name) -> Result<Option<EntryRecord>> {
 
 /// What cannot be read is not listed; doctor names it.
 fn from_generation(host: &mut impl Host, name: &Name, generation: u32) -> Option<EntryRecord> {
+    if name.is_system() {
+        return None;
+    }
     let log = Log::load(host, &name.log(generation), None).ok();
     log.filter(|log| log.state().begun() && log.state().end != Some(End::Purged)).map(|log| entry(&log, None))
 }

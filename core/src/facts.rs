@@ -322,8 +322,9 @@ fn check_metadata(text: &str) -> Result<String> {
     Ok(metadata)
 }
 
-/// A session as callers see it.
-#[derive(Clone, Debug, PartialEq)]
+/// A session as callers see it. Its JSON is flat: `{"id","scope","title",...,"created_at",...}`, as in the contract.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "FlatSession", into = "FlatSession")]
 pub struct Session {
     /// The id.
     pub id: String,
@@ -339,4 +340,93 @@ pub struct Session {
     pub generation: u32,
     /// The size of the log in bytes. What a fork shares with its parent is not counted.
     pub log_bytes: u64,
+}
+
+/// A session as JSON: the record `session` of the contract.
+#[derive(Serialize, Deserialize)]
+struct FlatSession {
+    id: String,
+    scope: String,
+    title: Option<String>,
+    title_manual: bool,
+    agent: Option<String>,
+    provider: Option<String>,
+    model: Option<String>,
+    status: Status,
+    parent: Option<String>,
+    fork_point: Option<u64>,
+    tags: Vec<String>,
+    metadata: Option<Json>,
+    created_at: u64,
+    updated_at: u64,
+    accessed_at: u64,
+    active_at: u64,
+    trashed_at: Option<u64>,
+    message_count: u64,
+    head: u64,
+    can_unrevert: bool,
+    generation: u32,
+    log_bytes: u64,
+}
+
+impl From<Session> for FlatSession {
+    fn from(session: Session) -> Self {
+        let Session { id, facts, message_count, head, can_unrevert, generation, log_bytes } = session;
+        Self {
+            id,
+            scope: facts.scope,
+            title: facts.title,
+            title_manual: facts.title_manual,
+            agent: facts.agent,
+            provider: facts.provider,
+            model: facts.model,
+            status: facts.status,
+            parent: facts.parent,
+            fork_point: facts.fork_point,
+            tags: facts.tags,
+            metadata: facts.metadata,
+            created_at: facts.created,
+            updated_at: facts.updated,
+            accessed_at: facts.accessed,
+            active_at: facts.active,
+            trashed_at: facts.trashed,
+            message_count,
+            head,
+            can_unrevert,
+            generation,
+            log_bytes,
+        }
+    }
+}
+
+impl From<FlatSession> for Session {
+    fn from(flat: FlatSession) -> Self {
+        let facts = Facts {
+            scope: flat.scope,
+            title: flat.title,
+            title_manual: flat.title_manual,
+            agent: flat.agent,
+            provider: flat.provider,
+            model: flat.model,
+            status: flat.status,
+            parent: flat.parent,
+            fork_point: flat.fork_point,
+            tags: flat.tags,
+            metadata: flat.metadata,
+            created: flat.created_at,
+            updated: flat.updated_at,
+            accessed: flat.accessed_at,
+            active: flat.active_at,
+            trashed: flat.trashed_at,
+        };
+        Self {
+            id: flat.id,
+            facts,
+            message_count: flat.message_count,
+            head: flat.head,
+            can_unrevert: flat.can_unrevert,
+            generation: flat.generation,
+            log_bytes: flat.log_bytes,
+        }
+    }
 }

@@ -10,8 +10,10 @@ use crate::facts::Facts;
 use crate::id::fingerprint;
 use crate::path::Path;
 use crate::record::{
-    AppendRecord, CheckRecord, HeadRecord, OpRecord, Record, Rewrite, Segment, SessionRecord, Stamp, Why,
+    AppendRecord, ChangeRecord, CheckRecord, HeadRecord, OpRecord, Record, Rewrite, Segment, SessionRecord,
+    Stamp, Why,
 };
+use crate::table::{Refusal, Table};
 
 /// The state of a log after its first records.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,8 @@ pub struct State {
     pub unknown: u64,
     /// Whether the session has changed messages that it inherits: its forks must know.
     pub touched: bool,
+    /// Documents and sums.
+    pub table: Table,
     /// Whether and how the log has ended.
     pub end: Option<End>,
 }
@@ -100,6 +104,8 @@ pub enum Reason {
     Begun,
     /// The log had not begun.
     NotBegun,
+    /// The table did not allow the change.
+    Table(Refusal),
 }
 
 impl Default for State {
@@ -119,6 +125,7 @@ impl Default for State {
             records: 0,
             unknown: 0,
             touched: false,
+            table: Table::default(),
             end: None,
         }
     }
@@ -145,6 +152,7 @@ impl State {
             records: 0,
             unknown: check.unknown,
             touched: check.touched,
+            table: check.table.clone(),
             end: None,
         })
     }
@@ -169,6 +177,7 @@ impl State {
                 .collect(),
             unknown: self.unknown,
             touched: self.touched,
+            table: self.table.clone(),
         }
     }
 
@@ -201,6 +210,7 @@ impl State {
             Record::Update(update) => self.message(update.m),
             Record::Head(head) => self.move_head(head),
             Record::Facts(facts) => self.set_facts(facts.set),
+            Record::Change(change) => self.change(change),
             Record::Check(check) => return self.checkpoint(check),
             Record::Seal(seal) => self.finish(End::Sealed(seal.why)),
             Record::Purge(_) => self.finish(End::Purged),
@@ -308,6 +318,16 @@ impl State {
         Verdict::Counts { seq: 0, count: 0 }
     }
 
+    fn change(&mut self, record: &ChangeRecord<'_>) -> Verdict {
+        if let Err(refusal) = self.table.apply(&record.change) {
+            return Verdict::Rejected(Reason::Table(refusal));
+        }
+        if let Some(set) = record.facts {
+            self.facts.apply(set.get());
+        }
+        Verdict::Counts { seq: 0, count: 0 }
+    }
+
     fn finish(&mut self, end: End) -> Verdict {
         self.end = Some(end);
         Verdict::Counts { seq: 0, count: 0 }
@@ -328,8 +348,12 @@ impl State {
         if let Some(id) = &stamp.op {
             self.ops.push(Op { key: fingerprint(id), ..op });
         }
-        let looked_at = matches!(record, Record::Facts(facts) if only_accessed(facts.set.get()));
-        if !looked_at {
+        let is_aside = match record {
+            Record::Facts(facts) => only_accessed(facts.set.get()),
+            Record::Change(change) => change.facts.is_none(),
+            _ => false,
+        };
+        if !is_aside {
             self.facts.updated = self.facts.updated.max(stamp.at);
         }
     }

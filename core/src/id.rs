@@ -13,21 +13,32 @@ use crate::{Error, Result};
 /// The alphabet of names: Crockford's base 32 in lower case.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// How the id of a log of the store's own begins: no caller's id holds control characters.
+pub const SYSTEM_PREFIX: char = '\u{1}';
+
 /// The name of a session's files: 28 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 impl Name {
-    /// The name for a session id. Errors: `invalid` where the id is empty, longer than 256 bytes or holds control
-    /// characters.
+    /// The name for a session id, or for that of a log of the store's own. Errors: `invalid` where it is neither: empty,
+    /// longer than 256 bytes or with control characters.
     pub fn of(id: &str) -> Result<Self> {
-        check_id("session id", id)?;
+        if !id.starts_with(SYSTEM_PREFIX) {
+            check_id("session id", id)?;
+        }
         let (kind, bits) = match (parse_ulid(id), parse_uuid(id)) {
+            _ if id.starts_with(SYSTEM_PREFIX) => ('s', fingerprint(id)),
             (Some(bits), _) => ('l', bits),
             (_, Some(bits)) => ('u', bits),
             _ => ('h', fingerprint(id)),
         };
         Ok(Self(format!("{kind}-{}", base32(bits))))
+    }
+
+    /// Whether it is that of a log of the store's own.
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with('s')
     }
 
     /// The name itself.
@@ -50,7 +61,7 @@ impl Name {
         let stem = file.strip_suffix(".jsonl")?;
         let (name, generation) = stem.rsplit_once('-')?;
         let (kind, rest) = name.split_once('-')?;
-        let ours = matches!(kind, "l" | "u" | "h")
+        let ours = matches!(kind, "l" | "u" | "h" | "s")
             && rest.len() == 26
             && rest.bytes().all(|b| ALPHABET.contains(&b));
         let generation: u32 =

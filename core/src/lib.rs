@@ -20,10 +20,12 @@ mod json;
 pub mod limits;
 mod log;
 mod message;
+pub mod operations;
 mod path;
 mod record;
 mod scan;
 mod store;
+mod table;
 
 pub use api::{
     Appended, Branch, DamagedRange, ForkOptions, ListQuery, MessageChange, MessageRef, OpenOptions, Page,

@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crc::{CRC_32_ISCSI, Crc, Digest, Table};
+use crc::{CRC_32_ISCSI, Crc, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::facts::Facts;
 use crate::limits::NUMBER_MAX;
+use crate::table::{Change, Table};
 
 /// How every record begins. Its one space cannot occur between tokens of what callers give (that is minified), and a
 /// bare quote cannot occur in a string: so these bytes are nowhere but at the beginning of a record.
@@ -22,7 +23,7 @@ const SUM: &str = ",\"c\":\"";
 const TRAILER_LEN: usize = 16;
 
 /// CRC-32C. Tables of 16 lanes are about as fast as the component can be without instructions of its own.
-static CASTAGNOLI: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+static CASTAGNOLI: Crc<u32, crc::Table<16>> = Crc::<u32, crc::Table<16>>::new(&CRC_32_ISCSI);
 
 /// What a record is.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Record<'a> {
     Head(HeadRecord<'a>),
     /// A change of the session's facts.
     Facts(FactsRecord<'a>),
+    /// A change of the table.
+    Change(ChangeRecord<'a>),
     /// The fold as of an earlier offset.
     Check(Box<CheckRecord>),
     /// The end of a generation.
@@ -203,6 +206,20 @@ pub struct FactsRecord<'a> {
     pub set: &'a RawValue,
 }
 
+/// See [`Record::Change`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChangeRecord<'a> {
+    /// Who, when, on what condition.
+    #[serde(flatten, borrow)]
+    pub stamp: Stamp<'a>,
+    /// What changes, and on what further conditions.
+    #[serde(borrow, rename = "table")]
+    pub change: Change<'a>,
+    /// A merge patch of the facts that goes with it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<&'a RawValue>,
+}
+
 /// See [`Record::Check`]: the fold's state in full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckRecord {
@@ -240,6 +257,9 @@ pub struct CheckRecord {
     /// Whether inherited messages were changed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub touched: bool,
+    /// The table.
+    #[serde(default, skip_serializing_if = "Table::is_empty")]
+    pub table: Table,
 }
 
 /// An operation that counted: where it stands, the fingerprint of its id, its first message and how many.
@@ -368,6 +388,7 @@ impl Record<'_> {
             Self::Update(_) => "update",
             Self::Head(_) => "head",
             Self::Facts(_) => "facts",
+            Self::Change(_) => "change",
             Self::Check(_) => "check",
             Self::Seal(_) => "seal",
             Self::Purge(_) => "purge",
@@ -386,6 +407,7 @@ impl Record<'_> {
             Self::Update(record) => Some(&record.stamp),
             Self::Head(record) => Some(&record.stamp),
             Self::Facts(record) => Some(&record.stamp),
+            Self::Change(record) => Some(&record.stamp),
             Self::Seal(record) => Some(&record.stamp),
             Self::Purge(record) => Some(&record.stamp),
             _ => None,
@@ -401,6 +423,7 @@ impl Record<'_> {
             Self::Update(record) => serde_json::to_string(record),
             Self::Head(record) => serde_json::to_string(record),
             Self::Facts(record) => serde_json::to_string(record),
+            Self::Change(record) => serde_json::to_string(record),
             Self::Check(record) => serde_json::to_string(record),
             Self::Seal(record) => serde_json::to_string(record),
             Self::Purge(record) => serde_json::to_string(record),
@@ -436,6 +459,9 @@ impl Record<'_> {
             ),
             "head" => Record::Head(read(text).filter(|record: &HeadRecord<'_>| record.stamp.is_sound())?),
             "facts" => Record::Facts(read(text).filter(|record: &FactsRecord<'_>| record.stamp.is_sound())?),
+            "change" => {
+                Record::Change(read(text).filter(|record: &ChangeRecord<'_>| record.stamp.is_sound())?)
+            }
             "check" => Record::Check(read::<Box<CheckRecord>>(text).filter(|record| record.is_sound())?),
             "seal" => Record::Seal(read(text).filter(|record: &SealRecord<'_>| record.stamp.is_sound())?),
             "purge" => Record::Purge(read(text).filter(|record: &PurgeRecord<'_>| record.stamp.is_sound())?),
@@ -520,7 +546,7 @@ pub fn leading_record(bytes: &[u8]) -> Option<usize> {
     if !bytes.starts_with(MARKER.as_bytes()) {
         return None;
     }
-    let mut digest: Digest<'_, u32, Table<16>> = CASTAGNOLI.digest();
+    let mut digest: Digest<'_, u32, crc::Table<16>> = CASTAGNOLI.digest();
     let mut covered = 0;
     for place in occurrences(bytes, SUM.as_bytes()) {
         digest.update(bytes.get(covered..place)?);

@@ -213,6 +213,10 @@ impl contract::Guest for Component {
         store(|store| store.doctor(repair))
     }
 
+    fn operate(name: String, request: String) -> Result<String, types::Error> {
+        store(|store| store.operate(&name, &request))
+    }
+
     fn close() -> Result<(), types::Error> {
         store(Sessions::close)
     }

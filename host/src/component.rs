@@ -382,6 +382,10 @@ impl<H: Host + 'static> Sessions for ComponentStore<H> {
         self.call(|sessions, store| sessions.call_doctor(store, repair))
     }
 
+    fn operate(&mut self, name: &str, request: &str) -> Result<String> {
+        self.call(|sessions, store| sessions.call_operate(store, name, request))
+    }
+
     fn close(&mut self) -> Result<()> {
         self.call(|sessions, store| sessions.call_close(store))
     }

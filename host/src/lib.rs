@@ -35,6 +35,7 @@ use std::path::Path;
 pub use component::{COMPONENT, ComponentStore, Imports};
 pub use disk::{Access, DiskFs};
 pub use message::{Message, Part, Role, StoredMessage};
+use sessile_core::operations::Operation;
 pub use sessile_core::*;
 pub use system::SystemHost;
 /// The runtime that [`Imports`] belongs to: an embedder must use the same one.
@@ -91,6 +92,13 @@ impl Store {
     pub fn append_messages(&mut self, id: &str, messages: &[Message]) -> Result<Appended> {
         let messages: Vec<String> = messages.iter().map(Message::to_json).collect();
         self.append(id, &format!("[{}]", messages.join(",")), &WriteOptions::default())
+    }
+
+    /// Carries out an operation, such as [`operations::counters::AddCounters`].
+    ///
+    /// Errors: the operation's.
+    pub fn run<O: Operation>(&mut self, operation: &O) -> Result<O::Answer> {
+        operations::run(&mut *self.sessions, operation)
     }
 
     /// Reads a page of messages as values.

@@ -272,7 +272,7 @@ pub fn call(store: &mut dyn Sessions, name: &str, args: &Value) -> Result<Value>
         "resolve" => session(store.resolve(args["text"].as_str().unwrap_or_default(), args["scope"].as_str())?),
         "doctor" => serde_json::from_str(&store.doctor(args["repair"].as_bool().unwrap_or(false))?).unwrap_or_default(),
         "close" => store.close().map(|()| Value::Null)?,
-        other => return Err(Error::new(sessile_core::ErrorKind::Internal, format!("the corpus has an unknown call {other}"))),
+        operation => serde_json::from_str(&store.operate(operation, &args.to_string())?).unwrap_or_default(),
     })
 }
 

@@ -192,6 +192,9 @@ impl<H: Host> Store<H> {
             }
             None => {}
         }
+        if name.is_system() {
+            return Ok(());
+        }
         report.sessions += 1;
         report.trashed += u64::from(state.facts.trashed.is_some());
         report.messages += state.path.len();

@@ -6,7 +6,7 @@ use super::{ATTEMPTS, Beginning, FORMAT_VERSION, Look, Plan, Store};
 use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Facts, NewSession, Session, SessionPatch};
 use crate::host::{FsErrorKind, Host};
-use crate::id::{Name, ulid, ulid_text};
+use crate::id::{Name, check_id, ulid, ulid_text};
 use crate::log::Log;
 use crate::record::{FactsRecord, PurgeRecord, Record, SessionRecord};
 use crate::{Error, ErrorKind, Result};
@@ -14,6 +14,7 @@ use crate::{Error, ErrorKind, Result};
 impl<H: Host> Store<H> {
     pub(super) fn create_session(&mut self, new: &NewSession) -> Result<Session> {
         self.writable()?;
+        new.id.as_deref().map_or(Ok(()), |id| check_id("session id", id))?;
         let now = self.host.now_ms();
         let facts = new.facts(now)?;
         self.begin(new.id.clone(), facts, Beginning::default())
@@ -127,7 +128,7 @@ impl<H: Host> Store<H> {
     }
 
     /// Removes the files of a session that has ended for good and that no fork needs.
-    fn collect(&mut self, name: &Name, id: &str) -> Result<()> {
+    pub(super) fn collect(&mut self, name: &Name, id: &str) -> Result<()> {
         let generations = self.generations(name)?;
         let Some(last) = generations.last() else { return Ok(()) };
         // Another process may have died before the disk had the purge.

@@ -5,7 +5,7 @@ use super::{ATTEMPTS, Beginning, Cached, Look, Store};
 use crate::api::ForkOptions;
 use crate::facts::{Facts, NewSession, Session, Status};
 use crate::host::Host;
-use crate::id::{Name, ulid, ulid_text};
+use crate::id::{Name, check_id, ulid, ulid_text};
 use crate::limits::{SEGMENTS_MAX, TITLE_BYTES_MAX};
 use crate::path::Path;
 use crate::record::Segment;
@@ -14,6 +14,7 @@ use crate::{Error, Result};
 impl<H: Host> Store<H> {
     pub(super) fn fork_session(&mut self, id: &str, options: &ForkOptions) -> Result<Session> {
         self.writable()?;
+        options.id.as_deref().map_or(Ok(()), |id| check_id("session id", id))?;
         for _ in 0..ATTEMPTS {
             self.finish(id)?;
             let (facts, beginning) =

@@ -10,6 +10,7 @@ mod heads;
 mod lists;
 mod messages;
 mod rewrite;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,14 @@ use crate::catalogue::Catalogue;
 use crate::facts::{NewSession, Session, SessionPatch};
 use crate::fold::{End, Reason, Verdict};
 use crate::host::{Durability, FsErrorKind, Host};
-use crate::id::{Name, check_id, ulid, ulid_text};
+use crate::id::{Name, SYSTEM_PREFIX, check_id, ulid, ulid_text};
 use crate::limits::NUMBER_MAX;
 use crate::log::{Appended, Log};
 use crate::record::{Record, Segment, Stamp};
+use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
+
+pub(crate) use tables::{Draft, View, system};
 
 /// The version of the format that this code writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -287,7 +291,7 @@ impl<H: Host> Store<H> {
     fn settle(&mut self, cached: &Cached) {
         // What is said here must not be lost later: an entry that knows more than the log would stay wrong for ever.
         let durable = !cached.unsynced || self.host.sync(cached.log.path()).is_ok();
-        if cached.written && durable {
+        if cached.written && durable && !cached.log.state().session.starts_with(SYSTEM_PREFIX) {
             let entry = crate::catalogue::entry(&cached.log, Some(&self.writer));
             let now = self.host.now_ms();
             let _ = self.catalogue.put(&mut self.host, now, &entry);
@@ -466,7 +470,7 @@ impl<H: Host> Store<H> {
                 id: record_id,
             })),
             Verdict::Rejected(Reason::Repeated { seq, count }) => self.repeated(options, cached, seq, count),
-            Verdict::Rejected(Reason::Stale | Reason::Ended(_)) => Ok(None),
+            Verdict::Rejected(Reason::Stale | Reason::Ended(_) | Reason::Table(Refusal::Version)) => Ok(None),
             Verdict::Rejected(reason) => Err(rejected(id, reason)),
             Verdict::Passive => Err(Error::internal("a record was passed over; please report this")),
         }
@@ -493,6 +497,10 @@ impl<H: Host> Store<H> {
 
     /// Says in the catalogue, durably and before the first write, that this instance writes to the session.
     fn mark(&mut self, id: &str, now: u64, cached: &mut Cached) {
+        // The catalogue lists sessions, and none of the store's own logs.
+        if id.starts_with(SYSTEM_PREFIX) {
+            return;
+        }
         if cached.marked_at.is_some_and(|at| now.saturating_sub(at) < MARK_AGAIN_MS) {
             return;
         }
@@ -557,6 +565,9 @@ fn rejected(id: &str, reason: Reason) -> Error {
         Reason::NoTarget => {
             Error::conflict(format!("session {id} has changed meanwhile; read it again and decide"))
         }
+        Reason::Table(Refusal::Overflow) => {
+            Error::invalid(format!("a sum of session {id} would be no finite number; reset it first"))
+        }
         other => Error::internal(format!("session {id}: unexpected decision {other:?}; please report this")),
     }
 }
@@ -567,30 +578,37 @@ impl<H: Host> Sessions for Store<H> {
     }
 
     fn get(&mut self, id: &str) -> Result<Session> {
+        check_id("session id", id)?;
         self.with(id, Look::Fresh, |store, cached| Ok(store.session(cached)))
     }
 
     fn update(&mut self, id: &str, patch: &SessionPatch, options: &WriteOptions) -> Result<Session> {
+        check_id("session id", id)?;
         self.update_facts(id, patch, options)
     }
 
     fn touch(&mut self, id: &str) -> Result<Session> {
+        check_id("session id", id)?;
         self.touch_session(id)
     }
 
     fn trash(&mut self, id: &str) -> Result<Session> {
+        check_id("session id", id)?;
         self.set_trashed(id, true)
     }
 
     fn restore(&mut self, id: &str) -> Result<Session> {
+        check_id("session id", id)?;
         self.set_trashed(id, false)
     }
 
     fn purge(&mut self, id: &str) -> Result<()> {
+        check_id("session id", id)?;
         self.purge_session(id)
     }
 
     fn append(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<AppendedMessages> {
+        check_id("session id", id)?;
         self.append_messages(id, messages, options)
     }
 
@@ -601,27 +619,33 @@ impl<H: Host> Sessions for Store<H> {
         change: &MessageChange,
         options: &WriteOptions,
     ) -> Result<u64> {
+        check_id("session id", id)?;
         self.change_message(id, message, change, options)
     }
 
     fn sync(&mut self, id: &str) -> Result<()> {
+        check_id("session id", id)?;
         self.writable()?;
         self.with(id, Look::Fresh, |store, cached| Ok(store.host.sync(cached.log.path())?))
     }
 
     fn read(&mut self, id: &str, select: &Select) -> Result<Page> {
+        check_id("session id", id)?;
         self.read_page(id, select)
     }
 
     fn fork(&mut self, id: &str, options: &ForkOptions) -> Result<Session> {
+        check_id("session id", id)?;
         self.fork_session(id, options)
     }
 
     fn detach(&mut self, id: &str) -> Result<Rewritten> {
+        check_id("session id", id)?;
         self.rewrite(id, crate::record::Rewrite::Detach)
     }
 
     fn compact(&mut self, id: &str) -> Result<Rewritten> {
+        check_id("session id", id)?;
         self.rewrite(id, crate::record::Rewrite::Compact)
     }
 
@@ -632,18 +656,22 @@ impl<H: Host> Sessions for Store<H> {
         inclusive: bool,
         options: &WriteOptions,
     ) -> Result<Session> {
+        check_id("session id", id)?;
         self.revert_to(id, to, inclusive, options)
     }
 
     fn unrevert(&mut self, id: &str, options: &WriteOptions) -> Result<Session> {
+        check_id("session id", id)?;
         self.undo_revert(id, options)
     }
 
     fn switch(&mut self, id: &str, to: &MessageRef, options: &WriteOptions) -> Result<Session> {
+        check_id("session id", id)?;
         self.switch_to(id, to, options)
     }
 
     fn branches(&mut self, id: &str) -> Result<Vec<Branch>> {
+        check_id("session id", id)?;
         self.list_branches(id)
     }
 
@@ -657,6 +685,10 @@ impl<H: Host> Sessions for Store<H> {
 
     fn doctor(&mut self, repair: bool) -> Result<String> {
         self.examine(repair)
+    }
+
+    fn operate(&mut self, name: &str, request: &str) -> Result<String> {
+        crate::operations::operate(self, name, request)
     }
 
     fn close(&mut self) -> Result<()> {

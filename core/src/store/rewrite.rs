@@ -12,8 +12,8 @@ use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, GENERATIONS_MAX};
 use crate::log::{Log, Stored, raw};
 use crate::path::Path;
 use crate::record::{
-    AppendRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp, UpdateRecord,
-    Why,
+    AppendRecord, ChangeRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp,
+    UpdateRecord, Why,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -346,6 +346,10 @@ impl Writer {
             self.go_to(&old.path, Why::Revert)?;
         }
         self.go_to(&old.path, Why::Branch)?;
+        if !old.table.is_empty() {
+            let stamp = self.stamp();
+            self.put(&Record::Change(ChangeRecord { stamp, change: old.table.as_change(), facts: None }))?;
+        }
         if let Some(trashed) = old.facts.trashed {
             let stamp = self.stamp();
             self.facts(stamp, &format!("{{\"trashed\":{trashed}}}"))?;
