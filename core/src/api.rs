@@ -272,8 +272,8 @@ pub trait Sessions {
     /// Lists sessions, newest change first.
     fn list(&mut self, query: &ListQuery) -> Result<SessionPage>;
 
-    /// Finds a session by `last` (the newest of the scope), by id, or by the beginning of its id where only one
-    /// session has it; sessions named `<id>/...` do not count beside `<id>`. Errors: `not-found`; `conflict` where several fit.
+    /// Finds a session by `last` (the newest of the scope), by id, by its place in the list of the scope (from 1), or by
+    /// the beginning of its id where only one session has it; sessions named `<id>/...` do not count beside `<id>`. Errors: `not-found`; `conflict` where several fit.
     fn resolve(&mut self, text: &str, scope: Option<&str>) -> Result<Session>;
 
     /// Checks the whole store and returns a report as JSON (docs/format.md, "The report"). With `repair` it rebuilds

@@ -119,6 +119,8 @@ impl Facts {
             match key.as_ref() {
                 "scope" => self.scope = text(value).unwrap_or_default(),
                 "title" => self.title = text(value),
+                // Whoever suggests one may not have seen that a person has chosen another.
+                "title_auto" if !self.title_manual => self.title = text(value),
                 "title_manual" => self.title_manual = value == "true",
                 "agent" => self.agent = text(value),
                 "provider" => self.provider = text(value),

@@ -522,6 +522,34 @@ impl Log {
         }
         Ok(walker.state)
     }
+
+    /// Calls `each` with every record behind `from`, piece by piece until it has had enough, and returns how far that was.
+    ///
+    /// What lies before `from` costs no more than finding its last checkpoint.
+    pub fn since(
+        &self,
+        host: &mut impl Host,
+        from: u64,
+        each: &mut dyn FnMut(&Record<'_>, Verdict),
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Result<u64> {
+        let before = Self::load(host, &self.path, Some(from))?.folded;
+        let mut pass = |record: &Record<'_>, _: &str, verdict| each(record, verdict);
+        let (mut at, mut limit) = (before.end, CHUNK_BYTES);
+        let mut walker = Walker { state: before.state, each: &mut pass };
+        while at < self.folded.end && !enough() {
+            let bytes = read(host, &self.path, at, self.folded.end.min(at + limit))?;
+            let decided = scan(&bytes, at, &mut walker);
+            at += decided as u64;
+            if decided == 0 {
+                if bytes.is_empty() || at + bytes.len() as u64 >= self.folded.end {
+                    break;
+                }
+                limit *= 4;
+            }
+        }
+        Ok(at)
+    }
 }
 
 fn limited(size: u64, limit: Option<u64>) -> u64 {

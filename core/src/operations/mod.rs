@@ -8,14 +8,24 @@
 //!
 //! Here operations are declared and carried out; how tables are changed is [`crate::store`]'s business.
 
+pub mod changes;
 pub mod counters;
+pub mod ingest;
+pub mod queues;
+pub mod runs;
+mod schedule;
+pub mod sessions;
+pub mod threads;
+pub mod usage;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Sessions, WriteOptions};
+use crate::api::{ListQuery, Sessions, WriteOptions};
+use crate::facts::Session;
 use crate::host::{Durability, Host};
 use crate::json::minify;
+use crate::limits::PAGE_SESSIONS_MAX;
 use crate::store::Store;
 use crate::{Error, Result};
 
@@ -58,9 +68,49 @@ macro_rules! operations {
 }
 
 operations! {
+    changes::Changes,
     counters::AddCounters,
     counters::GetCounters,
     counters::ResetCounters,
+    ingest::Ingest,
+    queues::Ack,
+    queues::AnswerQuestion,
+    queues::Ask,
+    queues::ChangeSeries,
+    queues::Emit,
+    queues::Enqueue,
+    queues::FindItem,
+    queues::Inbound,
+    queues::NextBatch,
+    queues::NextDeliveries,
+    queues::Outbound,
+    queues::Questions,
+    queues::RecordDelivery,
+    queues::Release,
+    queues::Sweep,
+    runs::BeginRun,
+    runs::CheckEnvironment,
+    runs::EndRun,
+    runs::GetRun,
+    runs::ListRuns,
+    runs::RenewRun,
+    sessions::CountSessions,
+    sessions::DirectoryScope,
+    sessions::ReadView,
+    sessions::RenameSession,
+    sessions::RootSession,
+    sessions::SaveSession,
+    sessions::SuggestTitle,
+    threads::CurrentSession,
+    threads::GetRouting,
+    threads::GetState,
+    threads::Heartbeat,
+    threads::Liveness,
+    threads::ResolveThread,
+    threads::SetRouting,
+    threads::SetState,
+    usage::AddUsage,
+    usage::GetUsage,
 }
 
 fn answer<O: Run, H: Host>(store: &mut Store<H>, request: &str) -> Result<String> {
@@ -76,6 +126,21 @@ fn answer<O: Run, H: Host>(store: &mut Store<H>, request: &str) -> Result<String
 /// What serde says, without the line and column of a text that the caller has not written.
 fn without_place(what: &str) -> String {
     what.split(" at line ").next().unwrap_or(what).to_owned()
+}
+
+/// All sessions of a scope, or of the store, as the catalogue has them.
+fn all_sessions<H: Host>(store: &mut Store<H>, scope: Option<&str>, trashed: bool) -> Result<Vec<Session>> {
+    let mut query =
+        ListQuery { scope: scope.map(str::to_owned), trashed, limit: PAGE_SESSIONS_MAX, cursor: None };
+    let mut sessions = Vec::new();
+    loop {
+        let page = store.list(&query)?;
+        sessions.extend(page.sessions);
+        match page.next {
+            None => return Ok(sessions),
+            next => query.cursor = next,
+        }
+    }
 }
 
 /// How a change is written.

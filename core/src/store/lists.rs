@@ -51,8 +51,21 @@ impl<H: Host> Store<H> {
         Ok(SessionPage { sessions: entries.iter().map(session).collect(), next })
     }
 
+    /// The session that a list shows in that place, from 1.
+    fn by_index(&mut self, text: &str, scope: Option<&str>) -> Result<Option<Session>> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(place) =
+            text.parse::<u32>().ok().filter(|place| plain && (1..=PAGE_SESSIONS_MAX).contains(place))
+        else {
+            return Ok(None);
+        };
+        let query = ListQuery { scope: scope.map(str::to_owned), limit: place, ..ListQuery::default() };
+        let sessions = self.list_sessions(&query)?.sessions;
+        Ok(sessions.into_iter().nth(place as usize - 1))
+    }
+
     pub(super) fn resolve_session(&mut self, text: &str, scope: Option<&str>) -> Result<Session> {
-        if text == "last" {
+        if text.eq_ignore_ascii_case("last") {
             let query = ListQuery { scope: scope.map(str::to_owned), limit: 1, ..ListQuery::default() };
             let newest = self.list_sessions(&query)?.sessions.into_iter().next();
             return newest.ok_or_else(|| Error::not_found("there is no session yet; make one first"));
@@ -60,6 +73,9 @@ impl<H: Host> Store<H> {
         match self.get(text) {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             found => return found,
+        }
+        if let Some(session) = self.by_index(text, scope)? {
+            return Ok(session);
         }
         let mut found: Vec<Session> = Vec::new();
         for trashed in [false, true] {

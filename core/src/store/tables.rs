@@ -20,6 +20,11 @@ use crate::{Error, ErrorKind, Result};
 const REWRITE_BYTES: u64 = 1024 * 1024;
 const REWRITE_FACTOR: u64 = 8;
 
+/// Sums of usage in a session: `<day>/<kind>/<model>` behind it.
+pub(crate) const USAGE: &str = "usage/";
+/// The same of purged sessions in the log of the store: the scope and U+0001 before it.
+pub(crate) const PURGED_USAGE: &str = "purged-usage/";
+
 /// What a decision sees.
 pub(crate) struct View<'a> {
     pub(crate) table: &'a Table,
@@ -217,4 +222,14 @@ impl<H: Host> Store<H> {
         self.cache.remove(&name);
         self.collect(&name, id)
     }
+}
+
+/// The log that the host's side of a session writes.
+pub(crate) fn inbox(session: &str) -> String {
+    system("in", session)
+}
+
+/// The log that the worker's side of a session writes.
+pub(crate) fn outbox(session: &str) -> String {
+    system("out", session)
 }
