@@ -12,6 +12,7 @@ pub mod changes;
 pub mod counters;
 pub mod ingest;
 pub mod queues;
+pub mod retention;
 pub mod runs;
 mod schedule;
 pub mod sessions;
@@ -88,6 +89,11 @@ operations! {
     queues::RecordDelivery,
     queues::Release,
     queues::Sweep,
+    retention::ApplyRetention,
+    retention::GetRetention,
+    retention::PlanRetention,
+    retention::PurgeScope,
+    retention::SetRetention,
     runs::BeginRun,
     runs::CheckEnvironment,
     runs::EndRun,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Store;
+use super::{Store, queue_of};
 use crate::Result;
 use crate::catalogue::{from_logs, settled};
 use crate::fold::End;
@@ -107,6 +107,9 @@ impl<H: Host> Store<H> {
             for id in purged {
                 let before = self.generations(&Name::of(&id)?)?.len();
                 self.collect_purged(&id)?;
+                if self.generations(&Name::of(&id)?)?.is_empty() {
+                    self.remove_queues(&id)?;
+                }
                 if self.generations(&Name::of(&id)?)?.len() < before {
                     report.repaired.push(format!("removed what was left of purged session {id}"));
                 }
@@ -193,6 +196,12 @@ impl<H: Host> Store<H> {
             None => {}
         }
         if name.is_system() {
+            if let Some(session) = queue_of(&state.session)
+                && self.generations(&Name::of(session)?)?.is_empty()
+            {
+                find("leftover", Vec::new(), "the queue of a session that was purged".into());
+                purged.insert(session.to_owned());
+            }
             return Ok(());
         }
         report.sessions += 1;

@@ -115,6 +115,8 @@ impl<H: Host> Store<H> {
         let beginning = purged.map(|mut cached| self.beginning(&mut cached)).transpose()?.unwrap_or_default();
         let now = self.host.now_ms();
         let _ = self.catalogue.forget(&mut self.host, now, id, &self.writer);
+        // Before the log: as long as it is there, somebody finds them.
+        self.remove_queues(id)?;
         self.collect(&name, id)?;
         // What only this session needed of purged parents.
         self.collect_sources(&beginning)
@@ -136,6 +138,9 @@ impl<H: Host> Store<H> {
             Err(error) if error.kind == FsErrorKind::NotFound => return Ok(()),
             synced => synced?,
         }
+        if !name.is_system() {
+            self.keep_usage(name, *last)?;
+        }
         let mut kept = 0;
         // The last one holds the purge: it goes last, or an older one would come back to life.
         for (place, generation) in generations.iter().enumerate() {
@@ -145,6 +150,9 @@ impl<H: Host> Store<H> {
             } else {
                 self.remove_log(&name.log(*generation))?;
             }
+        }
+        if kept == 0 && !name.is_system() {
+            self.forget_usage(name)?;
         }
         Ok(())
     }
@@ -159,6 +167,7 @@ impl<H: Host> Store<H> {
             log => log?,
         };
         if log.state().end == Some(crate::fold::End::Purged) && log.state().session == id {
+            self.remove_queues(id)?;
             self.collect(&name, id)?;
         }
         Ok(())

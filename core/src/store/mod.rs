@@ -31,7 +31,7 @@ use crate::record::{Record, Segment, Stamp};
 use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
 
-pub(crate) use tables::{Draft, PURGED_USAGE, USAGE, View, inbox, outbox, system};
+pub(crate) use tables::{Draft, PURGED_USAGE, USAGE, View, inbox, outbox, queue_of, system};
 
 /// The version of the format that this code writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;

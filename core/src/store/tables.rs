@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::host::{FsErrorKind, Host};
 use crate::id::{Name, SYSTEM_PREFIX, ulid, ulid_text};
 use crate::json::Json;
+use crate::log::Log;
 use crate::record::{ChangeRecord, FactsRecord, PurgeRecord, Record, Rewrite, SessionRecord, Stamp};
 use crate::table::{Change, Table, raw_values};
 use crate::{Error, ErrorKind, Result};
@@ -24,6 +25,9 @@ const REWRITE_FACTOR: u64 = 8;
 pub(crate) const USAGE: &str = "usage/";
 /// The same of purged sessions in the log of the store: the scope and U+0001 before it.
 pub(crate) const PURGED_USAGE: &str = "purged-usage/";
+
+/// Purged sessions whose usage stands there already: only while their files are there.
+const MOVED: &str = "moved-usage/";
 
 /// What a decision sees.
 pub(crate) struct View<'a> {
@@ -90,7 +94,7 @@ impl Draft {
     fn line(&self, stamp: Stamp<'static>, version: u64) -> Result<String> {
         let change = Change {
             // Sums add up in any order.
-            version: (!self.set.is_empty()).then_some(version),
+            version: (!self.set.is_empty() || self.facts.is_some()).then_some(version),
             set: raw_values(&self.set),
             add: raw_values(&self.add),
             reset: self.reset.iter().map(|name| name.as_str().into()).collect(),
@@ -199,8 +203,48 @@ impl<H: Host> Store<H> {
         }
     }
 
+    /// Adds what a purged session has used to what the store keeps of all of them, once.
+    pub(crate) fn keep_usage(&mut self, name: &Name, generation: u32) -> Result<()> {
+        let log = Log::load(&mut self.host, &name.log(generation), None)?;
+        let used: Vec<(&str, &Json)> = log.state().table.sums(USAGE).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let (moved, scope) = (format!("{MOVED}{}", name.as_str()), &log.state().facts.scope);
+        self.change(&system("store", ""), &WriteOptions::default(), &mut |view| {
+            let mut draft = Draft::default();
+            if view.table.doc(&moved).is_none() {
+                draft.put(&moved, &true)?;
+                for (what, sum) in &used {
+                    draft.add(format!("{PURGED_USAGE}{scope}\u{1}{what}"), (*sum).clone());
+                }
+            }
+            Ok((draft, ()))
+        })
+        .map(drop)
+    }
+
+    /// Forgets that the usage of a session was kept, once its files are gone.
+    pub(crate) fn forget_usage(&mut self, name: &Name) -> Result<()> {
+        let moved = format!("{MOVED}{}", name.as_str());
+        self.change(&system("store", ""), &WriteOptions::default(), &mut |view| {
+            let mut draft = Draft::default();
+            if view.table.doc(&moved).is_some() {
+                draft.remove(&moved);
+            }
+            Ok((draft, ()))
+        })
+        .map(drop)
+    }
+
+    /// Removes the queues of a session that is gone.
+    pub(crate) fn remove_queues(&mut self, session: &str) -> Result<()> {
+        self.remove_system(&inbox(session))?;
+        self.remove_system(&outbox(session))
+    }
+
     /// Removes a log of the store's own.
-    pub(crate) fn remove_system(&mut self, id: &str) -> Result<()> {
+    fn remove_system(&mut self, id: &str) -> Result<()> {
         let name = Name::of(id)?;
         if self.generations(&name)?.is_empty() {
             return Ok(());
@@ -232,4 +276,10 @@ pub(crate) fn inbox(session: &str) -> String {
 /// The log that the worker's side of a session writes.
 pub(crate) fn outbox(session: &str) -> String {
     system("out", session)
+}
+
+/// The session that a log of a queue belongs to.
+pub(crate) fn queue_of(log: &str) -> Option<&str> {
+    let log = log.strip_prefix(SYSTEM_PREFIX)?;
+    log.strip_prefix("in/").or_else(|| log.strip_prefix("out/"))
 }
