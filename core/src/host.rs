@@ -60,6 +60,9 @@ pub trait Fs {
     /// together with its directory entry.
     fn create(&mut self, path: &str, data: &str) -> Result<(), FsError>;
 
+    /// Creates a file of any bytes. Otherwise as [`Fs::create`].
+    fn create_bytes(&mut self, path: &str, data: &[u8]) -> Result<(), FsError>;
+
     /// Puts `data` in place of the file, or creates it; missing directories are made.
     ///
     /// Guarantee: at any moment, after a crash too, the old content or the new is there, whole; on return the new

@@ -10,6 +10,8 @@ mod generated;
 
 use std::cell::RefCell;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use generated::exports::sessile::store::sessions as contract;
 use generated::sessile::store::{clock, entropy, filesystem, types};
 use sessile_core::{Error, ErrorKind, Fs, FsError, Result, Sessions, Store, Text};
@@ -30,6 +32,10 @@ impl Fs for Imports {
 
     fn create(&mut self, path: &str, data: &str) -> Result<(), FsError> {
         filesystem::create(path, data).map_err(Into::into)
+    }
+
+    fn create_bytes(&mut self, path: &str, data: &[u8]) -> Result<(), FsError> {
+        filesystem::create_base64(path, &BASE64.encode(data)).map_err(Into::into)
     }
 
     fn replace(&mut self, path: &str, data: &str) -> Result<(), FsError> {

@@ -147,7 +147,7 @@ export class Disk {
 
   append(path: string, data: string, durability: Durability): bigint {
     this.#checkWrite(path);
-    const bytes = Buffer.from(data, "utf8");
+    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
     for (;;) {
       const appender = this.#takeAppender(path);
       let stats: fs.Stats;
@@ -175,12 +175,17 @@ export class Disk {
     }
   }
 
-  create(path: string, data: string): void {
+  create(path: string, data: string | Uint8Array): void {
     this.#checkWrite(path);
     if (this.#sizeIfThere(path) !== undefined) throw exists(path);
     this.#place(path, data, "new");
     if (this.#named.size >= NAMED_MAX) this.#named.clear();
     this.#named.add(path);
+  }
+
+  /** The component has made the base64 itself. */
+  createBase64(path: string, data: string): void {
+    this.create(path, Buffer.from(data, "base64"));
   }
 
   replace(path: string, data: string): void {
@@ -504,7 +509,7 @@ export class Disk {
   }
 
   /** Makes the file `path` of `data`, durably, so that no moment shows a part of it. */
-  #place(path: string, data: string, placing: "new" | "over"): void {
+  #place(path: string, data: string | Uint8Array, placing: "new" | "over"): void {
     const [directory, name] = split(path);
     const place = this.#directory(directory, "make");
     const temporaries = this.#directory(TEMPORARY, "make");
@@ -526,10 +531,10 @@ export class Disk {
     this.#syncName(place, name, path);
   }
 
-  #writeTemporary(temporary: string, path: string, data: string): void {
+  #writeTemporary(temporary: string, path: string, data: string | Uint8Array): void {
     const fd = attempt("write", path, () => fs.openSync(temporary, CREATE, FILE_MODE));
     try {
-      const bytes = Buffer.from(data, "utf8");
+      const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
       for (let written = 0; written < bytes.length; ) {
         written += attempt("write", path, () => this.#native.write(fd, bytes.subarray(written)));
       }

@@ -99,6 +99,7 @@ export class Engine {
         "sessile:store/filesystem": {
           append: disk.append.bind(disk),
           create: disk.create.bind(disk),
+          createBase64: disk.createBase64.bind(disk),
           replace: disk.replace.bind(disk),
           readText: disk.readText.bind(disk),
           readBytes: disk.readBytes.bind(disk),

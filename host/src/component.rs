@@ -20,11 +20,14 @@ mod convert;
 
 pub use compiled::COMPONENT;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use bindings::exports::sessile::store::sessions::Guest;
 use bindings::sessile::store::{clock, entropy, filesystem, types};
 use sessile_core::{
-    Appended, Branch, Error, ErrorKind, ForkOptions, Host, ListQuery, MessageChange, MessageRef, NewSession,
-    OpenOptions, Page, Result, Rewritten, Select, Session, SessionPage, SessionPatch, Sessions, WriteOptions,
+    Appended, Branch, Error, ErrorKind, ForkOptions, FsError, FsErrorKind, Host, ListQuery, MessageChange,
+    MessageRef, NewSession, OpenOptions, Page, Result, Rewritten, Select, Session, SessionPage, SessionPatch,
+    Sessions, WriteOptions,
 };
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
@@ -215,6 +218,12 @@ impl<H: Host + 'static> filesystem::Host for Imports<H> {
 
     fn create(&mut self, path: String, data: String) -> Result<(), filesystem::Error> {
         self.host.create(&path, &data).map_err(Into::into)
+    }
+
+    fn create_base64(&mut self, path: String, data: String) -> Result<(), filesystem::Error> {
+        let refused = |_| FsError::new(FsErrorKind::Refused, format!("`{path}` is not given in base64"));
+        let data = BASE64.decode(data).map_err(refused)?;
+        self.host.create_bytes(&path, &data).map_err(Into::into)
     }
 
     fn replace(&mut self, path: String, data: String) -> Result<(), filesystem::Error> {

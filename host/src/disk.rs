@@ -360,7 +360,7 @@ impl DiskFs {
     }
 
     /// Makes the file `path` of `data`, durably, so that no moment shows a part of it.
-    fn place(&mut self, path: &str, data: &str, placing: Placing) -> Result<(), FsError> {
+    fn place(&mut self, path: &str, data: &[u8], placing: Placing) -> Result<(), FsError> {
         let (directory, name) = split(path);
         let dir = self.directory(directory, Missing::Make)?;
         let temporary_dir = self.directory(TEMPORARY, Missing::Make)?;
@@ -389,9 +389,9 @@ impl DiskFs {
         self.sync_name(&dir, name, path)
     }
 
-    fn write_temporary(&mut self, dir: &Dir, name: &str, path: &str, data: &str) -> Result<(), FsError> {
+    fn write_temporary(&mut self, dir: &Dir, name: &str, path: &str, data: &[u8]) -> Result<(), FsError> {
         let mut file = dir.create_new(name).map_err(|error| failure("write", path, &error))?;
-        file.write_all(data.as_bytes()).map_err(|error| failure("write", path, &error))?;
+        file.write_all(data).map_err(|error| failure("write", path, &error))?;
         platform::sync_all(&file).map_err(|error| self.poison(path, &error))
     }
 
@@ -480,6 +480,10 @@ impl Fs for DiskFs {
     }
 
     fn create(&mut self, path: &str, data: &str) -> Result<(), FsError> {
+        self.create_bytes(path, data.as_bytes())
+    }
+
+    fn create_bytes(&mut self, path: &str, data: &[u8]) -> Result<(), FsError> {
         self.check_write(path)?;
         match self.facts_at(path) {
             Err(error) if error.kind == FsErrorKind::NotFound => {}
@@ -495,7 +499,7 @@ impl Fs for DiskFs {
         self.check_write(path)?;
         match self.facts_at(path) {
             Err(error) if error.kind != FsErrorKind::NotFound => Err(error),
-            _ => self.place(path, data, Placing::Over),
+            _ => self.place(path, data.as_bytes(), Placing::Over),
         }
     }
 

@@ -68,6 +68,10 @@ impl Fs for SystemHost {
         self.disk.create(path, data)
     }
 
+    fn create_bytes(&mut self, path: &str, data: &[u8]) -> Result<(), FsError> {
+        self.disk.create_bytes(path, data)
+    }
+
     fn replace(&mut self, path: &str, data: &str) -> Result<(), FsError> {
         self.disk.replace(path, data)
     }

@@ -38,7 +38,7 @@ pub enum Call {
     /// See [`Fs::append`].
     Append(Arc<str>, Arc<str>, Durability),
     /// See [`Fs::create`].
-    Create(Arc<str>, Arc<str>),
+    Create(Arc<str>, Arc<[u8]>),
     /// See [`Fs::replace`].
     Replace(Arc<str>, Arc<str>),
     /// See [`Fs::remove`].
@@ -245,8 +245,8 @@ impl Disk {
             }
             Call::Replace(_, data) => {
                 match (self.flaw, until) {
-                    (Some(Flaw::ReplaceInPlace), Stage::Visible) => self.link(path, "", Stage::Durable),
-                    _ if visible => self.link(path, data, until),
+                    (Some(Flaw::ReplaceInPlace), Stage::Visible) => self.link(path, b"", Stage::Durable),
+                    _ if visible => self.link(path, data.as_bytes(), until),
                     _ => {}
                 }
                 Ok(0)
@@ -291,8 +291,8 @@ impl Disk {
     }
 
     /// Puts a complete and synced file at `path`.
-    fn link(&mut self, path: &str, data: &str, until: Stage) {
-        self.files.push(File::durable(data.as_bytes().to_vec()));
+    fn link(&mut self, path: &str, data: &[u8], until: Stage) {
+        self.files.push(File::durable(data.to_vec()));
         let path: Arc<str> = path.into();
         self.seen.insert(path.clone(), self.files.len() - 1);
         if until == Stage::Durable && self.flaw != Some(Flaw::CreateForgetsEntry) {
@@ -724,6 +724,10 @@ impl Fs for SimHost {
     }
 
     fn create(&mut self, path: &str, data: &str) -> Result<(), FsError> {
+        self.create_bytes(path, data.as_bytes())
+    }
+
+    fn create_bytes(&mut self, path: &str, data: &[u8]) -> Result<(), FsError> {
         self.counts.creates += 1;
         self.counts.bytes_written += data.len() as u64;
         self.counts.syncs += 1;
@@ -1002,7 +1006,7 @@ mod tests {
             host.append(path, path, Durability::Buffered).unwrap();
         }
         let mut cut_off = disk.disk();
-        cut_off.perform(&Call::Create("z".into(), "z".into()), Stage::Visible).unwrap();
+        cut_off.perform(&Call::Create("z".into(), (*b"z").into()), Stage::Visible).unwrap();
         let mut found = std::collections::BTreeSet::new();
         cut_off.after_power_loss("", &mut |image| {
             let bytes = ["x", "y", "z"].map(|path| image.disk.bytes(path).map(<[u8]>::to_vec));
@@ -1014,7 +1018,7 @@ mod tests {
 
     #[test]
     fn a_created_file_is_absent_or_complete_at_every_stage() {
-        let call = Call::Create("x".into(), "content".into());
+        let call = Call::Create("x".into(), (*b"content").into());
         for stage in call.stages() {
             let mut disk = Disk::default();
             disk.perform(&call, stage).unwrap();

@@ -8,6 +8,7 @@
 //!
 //! Here operations are declared and carried out; how tables are changed is [`crate::store`]'s business.
 
+pub mod attachments;
 pub mod changes;
 pub mod counters;
 pub mod ingest;
@@ -69,6 +70,12 @@ macro_rules! operations {
 }
 
 operations! {
+    attachments::ClearAttachments,
+    attachments::CollectAttachments,
+    attachments::ListAttachments,
+    attachments::ReadAttachment,
+    attachments::RestoreAttachments,
+    attachments::StoreAttachments,
     changes::Changes,
     counters::AddCounters,
     counters::GetCounters,

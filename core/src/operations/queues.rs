@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::attachments::{Direction, Extracted};
 use super::schedule::Schedule;
 use super::threads::routing;
 use super::{Operation, Run, write_options};
@@ -658,7 +659,6 @@ impl Run for Enqueue {
         check_count("items", self.items.len())?;
         for item in &self.items {
             check_kind(&item.kind)?;
-            check_content(item.content.as_ref())?;
             check_time(item.due_at)?;
             for (what, id) in
                 [("id", &item.id), ("series", &item.series), ("source session", &item.source_session)]
@@ -671,15 +671,29 @@ impl Run for Enqueue {
         }
         store.get(&self.session)?;
         let fresh = fresh_ids(store, self.items.len());
+        let mut files = Extracted::default();
+        let mut given = self.items;
+        for item in &mut given {
+            extract(store, &mut files, &mut item.content)?;
+        }
         let enqueued =
             store.change(&inbox(&self.session), &write_options(None, self.durability), &mut |view| {
                 let mut queue = Queue::new(view);
-                let receipts = self.items.iter().zip(&fresh).map(|(item, fresh)| queue.put(item, fresh));
+                files.put(&mut queue.draft, view, Direction::In)?;
+                let receipts = given.iter().zip(&fresh).map(|(item, fresh)| queue.put(item, fresh));
                 let items = receipts.collect::<Result<_>>()?;
                 Ok((queue.draft, Enqueued { items }))
             })?;
         Ok(enqueued.unwrap_or_default())
     }
+}
+
+/// Moves the files of an item's content out, before the item is written.
+fn extract<H: Host>(store: &mut Store<H>, files: &mut Extracted, content: &mut Option<Json>) -> Result<()> {
+    if let Some(given) = content {
+        *given = files.take(store, given)?;
+    }
+    check_content(content.as_ref()).map(drop)
 }
 
 fn fresh_ids<H: Host>(store: &mut Store<H>, count: usize) -> Vec<String> {
@@ -1162,7 +1176,6 @@ impl Run for Emit {
         check_count("items", self.items.len())?;
         for item in &self.items {
             check_kind(&item.kind)?;
-            check_content(item.content.as_ref())?;
             check_time(item.due_at)?;
             for (what, id) in [
                 ("id", &item.id),
@@ -1174,6 +1187,11 @@ impl Run for Emit {
         }
         store.get(&self.session)?;
         let fresh = fresh_ids(store, self.items.len());
+        let mut files = Extracted::default();
+        let mut items = self.items;
+        for item in &mut items {
+            extract(store, &mut files, &mut item.content)?;
+        }
         // What has ended a while ago is forgotten: its delivery was noted in the host's log.
         let (taken, old, now) = store.view(&inbox(&self.session), |view| {
             let ended = view.all::<Delivery>("delivery/").into_iter();
@@ -1185,6 +1203,7 @@ impl Run for Emit {
         let emitted =
             store.change(&outbox(&self.session), &write_options(None, self.durability), &mut |view| {
                 let mut draft = Draft::default();
+                files.put(&mut draft, view, Direction::Out)?;
                 let mut seq = view.get::<u64>("seq").unwrap_or(0).max(taken);
                 let mut new: BTreeMap<String, (u64, String)> = BTreeMap::new();
                 let known = |new: &BTreeMap<String, (u64, String)>, id: &str| {
@@ -1195,7 +1214,7 @@ impl Run for Emit {
                     })
                 };
                 let mut receipts = Vec::new();
-                for (given, fresh) in self.items.iter().zip(&fresh) {
+                for (given, fresh) in items.iter().zip(&fresh) {
                     let content = check_content(given.content.as_ref())?;
                     let digest = digest(&given.kind, &content);
                     let mut id = given.id.clone().unwrap_or_else(|| fresh.clone());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::attachments::CollectAttachments;
 use super::{Operation, Run, all_sessions};
 use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Session, Status};
@@ -80,7 +81,7 @@ pub struct Plan {
     pub purge: Vec<Candidate>,
     /// What the policy would take and must not.
     pub exempt: Vec<Candidate>,
-    /// How many bytes of files `purge` gives back. The trash gives back none.
+    /// How many bytes of files `purge` gives back, and when applied the attachments that nobody has any more. The trash gives back none.
     pub bytes_freed: u64,
 }
 
@@ -310,7 +311,8 @@ impl Run for ApplyRetention {
                 }
             }
         }
-        plan.bytes_freed = done.iter().map(|candidate| candidate.bytes).sum();
+        let files = CollectAttachments {}.run(store)?.bytes;
+        plan.bytes_freed = done.iter().map(|candidate| candidate.bytes).sum::<u64>() + files;
         plan.purge = done;
         Ok(plan)
     }

@@ -406,6 +406,7 @@ IMPORTS: dict[str, dict[str, Function]] = {
     "sessile:store/filesystem@0.1.0": {
         "append": _file(U64, path=TEXT, data=DATA, durability=DURABILITY),
         "create": _file(path=TEXT, data=DATA),
+        "create-base64": _file(path=TEXT, data=DATA),
         "replace": _file(path=TEXT, data=DATA),
         "read-text": _file(Record({"start": U64, "data": TEXT}), path=TEXT, offset=U64, limit=U32),
         "read-bytes": _file(List(Int(8)), path=TEXT, offset=U64, limit=U32),

@@ -14,6 +14,7 @@ not checked, and that a file was removed is as durable as the file system's jour
 
 from __future__ import annotations
 
+import binascii
 import errno
 import os
 import stat
@@ -282,6 +283,10 @@ class DiskFs:
         if len(self._named) >= _NAMED_MAX:
             self._named.clear()
         self._named.add(path)
+
+    def create_base64(self, path: str, data: bytes) -> None:
+        """The component has made the base64 itself."""
+        self.create(path, binascii.a2b_base64(data))
 
     def replace(self, path: str, data: bytes) -> None:
         self._check_write(path)
