@@ -125,6 +125,9 @@ pub enum Command {
     /// Bring sessions of other agents here
     #[command(subcommand)]
     Import(Import),
+    /// Write sessions as the files of other agents
+    #[command(subcommand)]
+    Export(Export),
     Doctor(Doctor),
     /// Print a script that completes commands and options
     Completions(Completions),
@@ -367,6 +370,46 @@ Examples:
   sessile import claude ~/.claude/projects
   sessile import claude session.jsonl other-directory")]
     Claude(ImportClaude),
+    /// Import sessions of nanocoder
+    ///
+    /// Importing again adds only what is new. What cannot be read, and what the index and the files disagree about, is
+    /// reported, and everything around it is taken. What has no field here is kept in the metadata and in the messages
+    /// (`source`), so that `export nanocoder` gives the files back.
+    #[command(after_help = "\
+Examples:
+  sessile import nanocoder ~/.local/share/nanocoder/sessions
+  sessile import nanocoder 0b0f8a5e-0000-4000-8000-000000000001.json")]
+    Nanocoder(ImportPaths),
+}
+
+#[derive(Args, Debug)]
+pub struct ImportPaths {
+    /// Files, or the directories that they lie in
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Write sessions as files of nanocoder
+    ///
+    /// Makes a file for each session, and the index. A file that says the same already is left alone; where one says
+    /// something else nothing is written at all. What has no place in the files is reported.
+    #[command(after_help = "\
+Examples:
+  sessile export nanocoder sessions          all sessions that came from nanocoder
+  sessile export nanocoder sessions last     any session")]
+    Nanocoder(ExportTo),
+}
+
+#[derive(Args, Debug)]
+pub struct ExportTo {
+    /// The directory to write into; made where there is none
+    #[arg(value_name = "PATH")]
+    pub directory: PathBuf,
+    /// Sessions: ids, beginnings of ids, or `last` [default: all that came from there]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -8,6 +8,8 @@
 //! `source.raw`. As messages of their own they would distort counts, tails and what a host sends to a model; as a
 //! session of their own they would distort lists and stay behind in a fork or a purge.
 
+mod layouts;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,10 +20,10 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sessile::import::{Import, ImportedExtra, ImportedMessage, ImportedSession, claude};
+use sessile::import::{Import, ImportedExtra, ImportedMessage, ImportedSession, claude, nanocoder, patch_of};
 use sessile::{
-    Durability, Error, ErrorKind, MessageChange, MessageRef, NewSession, Session, SessionPatch, Store,
-    WriteOptions,
+    Durability, Error, ErrorKind, ForkOptions, MessageChange, MessageRef, NewSession, Select, Session,
+    SessionPatch, Store, WriteOptions, export,
 };
 
 use crate::commands::Context;
@@ -35,7 +37,12 @@ const EXTRA_BYTES: usize = 64 * 1024;
 /// How many problems of a file people are shown; `--json` has all.
 const PROBLEMS_SHOWN: usize = 5;
 
+/// At most so many messages are read at once.
+const PAGE: u32 = 1000;
+
 const FORMAT: &str = "claude-code";
+
+pub use layouts::Layout;
 
 /// What an import has done.
 #[derive(Debug, Default, Serialize)]
@@ -46,6 +53,8 @@ pub struct Summary {
     pub lines: u64,
     pub sessions: Count,
     pub messages: Count,
+    /// Messages that the store had and that have changed since.
+    pub changed_messages: u64,
     /// Lines that are no messages.
     pub other_lines: Count,
     /// The sessions, in the order in which they were written.
@@ -103,26 +112,48 @@ pub fn claude(context: &mut Context, paths: &[PathBuf]) -> Result<u8> {
     outcome.map(|()| OK)
 }
 
+/// Runs `import` of a format whose sessions lie in files of one JSON document.
+pub fn layout(context: &mut Context, layout: Layout, paths: &[PathBuf]) -> Result<u8> {
+    let mut summary = Summary::default();
+    for path in paths {
+        look_at(path)?;
+    }
+    let mut store = context.opening.make()?;
+    let mut seen = BTreeSet::new();
+    let outcome = paths.iter().try_for_each(|path| layout.import(&mut store, path, &mut summary, &mut seen));
+    if context.out.json {
+        if outcome.is_ok() {
+            context.out.document(&summary)?;
+        }
+    } else {
+        print_summary(&mut context.out, &summary, PROBLEMS_SHOWN)?;
+    }
+    outcome.map(|()| OK)
+}
+
 /// Finds the files in `paths`, in the order of their names.
 ///
 /// Errors: `not-found` where a path does not exist. What cannot be read below one is noted.
 pub fn find_files(paths: &[PathBuf], summary: &mut Summary) -> Result<Vec<PathBuf>> {
     let mut found = BTreeSet::new();
     for path in paths {
-        let shown = path.display();
-        let facts = fs::metadata(path).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => {
-                error(ErrorKind::NotFound, format!("there is nothing at {shown}; give a file or a directory"))
-            }
-            _ => anyhow::Error::new(cause).context(format!("cannot look at {shown}")),
-        })?;
-        if facts.is_dir() {
+        if look_at(path)?.is_dir() {
             walk(path, &mut found, summary);
         } else {
             found.insert(path.clone());
         }
     }
     Ok(found.into_iter().collect())
+}
+
+fn look_at(path: &Path) -> Result<fs::Metadata> {
+    let shown = path.display();
+    fs::metadata(path).map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::NotFound => {
+            error(ErrorKind::NotFound, format!("there is nothing at {shown}; give a file or a directory"))
+        }
+        _ => anyhow::Error::new(cause).context(format!("cannot look at {shown}")),
+    })
 }
 
 /// Collects session files below a directory. Links are not followed: they can lead in circles.
@@ -216,35 +247,70 @@ fn import_file(
         skip(summary, reason.to_owned());
         return Ok(());
     }
-    let Import { sessions, problems, lines, .. } = parse(file, &bytes);
+    let import = parse(file, &bytes);
     drop(bytes);
-    summary.files += 1;
-    summary.lines += lines;
-    for problem in problems {
-        summary.problems.push(Problem {
-            file: shown.clone(),
-            line: Some(problem.line),
-            reason: problem.what,
-        });
-    }
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    for session in sessions {
-        let id = session.id.clone();
-        let mut writing = Writing { store, file: &name, shown: &shown, summary };
-        match writing.write(&session) {
-            Ok(is_new) if seen.insert(id.clone()) => {
-                summary.sessions.add(is_new);
-                summary.session_ids.push(id);
-            }
-            Ok(_) => {}
-            Err(cause) if is_of_session(cause.kind) => {
-                let reason = format!("session {id} was not taken whole: {}", cause.message);
-                summary.problems.push(Problem { file: shown.clone(), line: None, reason });
-            }
-            Err(cause) => return Err(anyhow::Error::new(cause).context(format!("cannot import {shown}"))),
+    let mut taking = Taking { store, format: FORMAT, file: name, shown, summary, seen };
+    taking.file(import)
+}
+
+/// Taking the sessions of one file.
+struct Taking<'a> {
+    store: &'a mut Store,
+    format: &'static str,
+    /// The file's name, which the metadata keeps.
+    file: String,
+    /// The path, for people.
+    shown: String,
+    summary: &'a mut Summary,
+    /// The sessions of this run.
+    seen: &'a mut BTreeSet<String>,
+}
+
+impl Taking<'_> {
+    fn file(&mut self, mut import: Import) -> Result<()> {
+        let sessions = std::mem::take(&mut import.sessions);
+        self.note_file(import);
+        sessions.into_iter().try_for_each(|session| self.session(&session))
+    }
+
+    /// Counts a file and notes its problems.
+    fn note_file(&mut self, import: Import) {
+        self.summary.files += 1;
+        self.summary.lines += import.lines;
+        for problem in import.problems {
+            self.note(Some(problem.line), problem.what);
         }
     }
-    Ok(())
+
+    fn note(&mut self, line: Option<u64>, reason: String) {
+        self.summary.problems.push(Problem { file: self.shown.clone(), line, reason });
+    }
+
+    /// Writes a session. What is wrong with it is noted; what is wrong with the store is an error.
+    fn session(&mut self, session: &ImportedSession) -> Result<()> {
+        let mut writing = Writing {
+            store: self.store,
+            format: self.format,
+            file: &self.file,
+            shown: &self.shown,
+            summary: self.summary,
+        };
+        match writing.write(session) {
+            Ok(is_new) => {
+                if self.seen.insert(session.id.clone()) {
+                    self.summary.sessions.add(is_new);
+                    self.summary.session_ids.push(session.id.clone());
+                }
+                Ok(())
+            }
+            Err(cause) if is_of_session(cause.kind) => {
+                self.note(None, format!("session {} was not taken whole: {}", session.id, cause.message));
+                Ok(())
+            }
+            Err(cause) => Err(anyhow::Error::new(cause).context(format!("cannot import {}", self.shown))),
+        }
+    }
 }
 
 /// The first lines of a file, whole: a single one may be longer than all that is usually looked at.
@@ -279,6 +345,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Import {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Noted {
+    format: String,
+    /// `updated` of the session when the import was done; from then on it was changed here.
+    updated: u64,
     files: BTreeMap<String, NotedFile>,
 }
 
@@ -306,6 +375,7 @@ impl Noted {
 /// Writing what one file has given.
 struct Writing<'a> {
     store: &'a mut Store,
+    format: &'static str,
     /// The file's name, which the metadata keeps.
     file: &'a str,
     /// The path, for people.
@@ -323,22 +393,52 @@ impl Writing<'_> {
         let noted = Noted::of(&stored).unwrap_or_default();
         let known = noted.files.get(self.file).cloned().unwrap_or_default();
 
-        let keys = || session.messages.iter().map(|message| message.key.as_str());
+        // Of a message that changes, each version counts.
+        let keys = || {
+            session.messages.iter().flat_map(|message| {
+                [Some(message.key.as_str()), message.version.as_deref()].into_iter().flatten()
+            })
+        };
+        let hash_of = |messages: usize| {
+            let texts = session
+                .messages
+                .iter()
+                .take(messages)
+                .map(|message| 1 + usize::from(message.version.is_some()));
+            hash(keys().take(texts.sum()))
+        };
         let lines = || session.extra.iter().map(|extra| extra.json.as_str());
-        let known_messages =
-            if hash(keys().take(known.messages)) == known.messages_hash { known.messages } else { 0 };
+        let known_messages = if hash_of(known.messages) == known.messages_hash { known.messages } else { 0 };
         let knows_lines = hash(lines().take(known.other_lines)) == known.other_lines_hash;
         let known_lines = if knows_lines { known.other_lines } else { 0 };
 
         let new_lines = session.extra.get(known_lines..).unwrap_or_default();
         let mut portions = portions(new_lines);
         let new_messages = session.messages.get(known_messages..).unwrap_or_default();
-        let (messages, refused) = self.append_messages(session, new_messages, &mut portions)?;
+        let inherited = self.inherited(&stored, new_messages)?;
+        let (messages, refused) = self.append_messages(session, new_messages, &inherited, &mut portions)?;
         // Where the file's beginning is another now, numbers of lines may occur twice: only a message of its own
         // keeps both.
         let may_patch = known.other_lines == 0 || knows_lines;
         for portion in portions.into_iter().rev() {
             self.append_rest(session, &portion, may_patch)?;
+        }
+        if let Some(key) = &session.reverted {
+            self.revert(session, key)?;
+        }
+        if known.messages > 0 && known_messages == 0 && self.format == nanocoder::FORMAT {
+            self.problem(format!(
+                "session {} begins otherwise than when it was imported; of what it says now, messages that the \
+                 store had already were not added again",
+                session.id
+            ));
+        }
+        if known.messages > session.messages.len() {
+            self.problem(format!(
+                "session {} has {} messages fewer than were imported before; the store keeps them",
+                session.id,
+                known.messages - session.messages.len()
+            ));
         }
 
         self.summary.messages.new += messages.new;
@@ -349,45 +449,189 @@ impl Writing<'_> {
         let noted_messages = if refused == 0 { session.messages.len() } else { 0 };
         let now = NotedFile {
             messages: noted_messages,
-            messages_hash: hash(keys().take(noted_messages)),
+            messages_hash: hash_of(noted_messages),
             other_lines: session.extra.len(),
             other_lines_hash: hash(lines()),
         };
-        if now != known {
-            self.note(&stored, session, &now)?;
+        if now != known || !has_metadata(&stored, session) {
+            self.note(&stored, is_new, noted.updated, session, &now)?;
         }
         Ok(is_new)
     }
 
+    fn problem(&mut self, reason: String) {
+        self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
+    }
+
     fn find_or_create(&mut self, session: &ImportedSession) -> Result<(Session, bool), Error> {
         let stored = match self.store.get(&session.id) {
-            Err(cause) if cause.kind == ErrorKind::NotFound => {
-                let new = NewSession {
-                    id: Some(session.id.clone()),
-                    scope: session.scope.clone().unwrap_or_default(),
-                    title: session.title.clone(),
-                    title_manual: session.title_manual,
-                    agent: session.agent.clone(),
-                    provider: session.provider.clone(),
-                    model: session.model.clone(),
-                    parent: session.parent.clone(),
-                    tags: session.tags.clone(),
-                    created_at: session.created_ms,
-                    ..NewSession::default()
-                };
-                match self.store.create(&new) {
-                    // Another import was first.
-                    Err(cause) if cause.kind == ErrorKind::Conflict => self.store.get(&session.id)?,
-                    created => return Ok((created?, true)),
-                }
-            }
+            Err(cause) if cause.kind == ErrorKind::NotFound => match self.create(session) {
+                // Another import was first.
+                Err(cause) if cause.kind == ErrorKind::Conflict => self.store.get(&session.id)?,
+                created => return Ok((created?, true)),
+            },
             found => found?,
         };
         if stored.facts.trashed.is_some() {
             let message = "it is in the trash; `sessile restore` it and import again".to_owned();
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        // Sessions of Claude Code are in several files, and those name their messages themselves.
+        let noted = Noted::of(&stored).unwrap_or_default();
+        if self.format != FORMAT && (noted.format != self.format || !noted.files.contains_key(self.file)) {
+            let message = format!(
+                "the store has a session {} that did not come from {}; import into another store",
+                session.id, self.file
+            );
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
         Ok((stored, false))
+    }
+
+    fn create(&mut self, session: &ImportedSession) -> Result<Session, Error> {
+        // Says from the first moment on where the session is from: an import that is interrupted goes on later.
+        let metadata = session.metadata.as_ref().map(|metadata| {
+            let noted = self.noted(0, &NotedFile::default());
+            format!("{{{noted},{}", metadata.strip_prefix('{').unwrap_or_default())
+        });
+        if let Some(forked) = self.fork(session, metadata.as_deref())? {
+            return Ok(forked);
+        }
+        self.store.create(&NewSession {
+            id: Some(session.id.clone()),
+            scope: session.scope.clone().unwrap_or_default(),
+            title: session.title.clone(),
+            title_manual: session.title_manual,
+            agent: session.agent.clone(),
+            provider: session.provider.clone(),
+            model: session.model.clone(),
+            parent: session.parent.clone(),
+            tags: session.tags.clone(),
+            metadata,
+            created_at: session.created_ms,
+            ..NewSession::default()
+        })
+    }
+
+    /// Makes a session that shares messages with its parent as a fork, if the parent has exactly these.
+    fn fork(&mut self, session: &ImportedSession, metadata: Option<&str>) -> Result<Option<Session>, Error> {
+        let shared = session.messages.get(..session.shared).unwrap_or_default();
+        let (Some(parent), Some(last)) = (&session.parent, shared.last()) else { return Ok(None) };
+        let has_them = |ids: &[Id]| {
+            ids.len() == shared.len() && ids.iter().zip(shared).all(|(id, message)| id.id == message.key)
+        };
+        match self.ids(parent, shared.len()) {
+            Ok(ids) if has_them(&ids) => {}
+            Ok(_) => return Ok(None),
+            Err(cause) if is_of_session(cause.kind) => return Ok(None),
+            Err(cause) => return Err(cause),
+        }
+        self.store.fork(
+            parent,
+            &ForkOptions {
+                at: Some(MessageRef::Id(last.key.clone())),
+                id: Some(session.id.clone()),
+                title: session.title.clone(),
+            },
+        )?;
+        // It has begun with its parent's facts.
+        let cleared = SessionPatch { metadata: Some(None), ..SessionPatch::default() };
+        self.store.update(&session.id, &cleared, &buffered())?;
+        let own = SessionPatch {
+            scope: Some(session.scope.clone().unwrap_or_default()),
+            title: Some(session.title.clone()),
+            title_manual: Some(session.title_manual),
+            agent: Some(session.agent.clone()),
+            provider: Some(session.provider.clone()),
+            model: Some(session.model.clone()),
+            tags: Some(session.tags.clone()),
+            metadata: metadata.map(|metadata| Some(metadata.to_owned())),
+            ..SessionPatch::default()
+        };
+        self.store.update(&session.id, &own, &buffered()).map(Some)
+    }
+
+    /// The ids of the messages that a fork has begun with, if some of `messages` may be among them.
+    fn inherited(
+        &mut self,
+        stored: &Session,
+        messages: &[ImportedMessage],
+    ) -> Result<BTreeSet<String>, Error> {
+        let count = stored.facts.fork_point.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        if count == 0 || messages.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        Ok(self.ids(&stored.id, count)?.into_iter().map(|id| id.id).collect())
+    }
+
+    /// The first visible messages of a session.
+    fn ids(&mut self, id: &str, count: usize) -> Result<Vec<Id>, Error> {
+        let mut found = Vec::new();
+        let mut select = Select::From { seq: 1, limit: PAGE };
+        while found.len() < count {
+            let page = self.store.read(id, &select)?;
+            let messages: Vec<IdOf> = serde_json::from_str(&page.messages).map_err(|cause| {
+                Error::new(ErrorKind::Internal, format!("a page that is no list: {cause}"))
+            })?;
+            found.extend(messages.into_iter().map(|read| read.message));
+            let Some(cursor) = page.next else { break };
+            select = Select::Cursor { cursor, limit: PAGE };
+        }
+        found.truncate(count);
+        Ok(found)
+    }
+
+    /// Brings messages up to date that the store has and that have changed in the file since.
+    fn refresh(&mut self, session: &ImportedSession, keys: &BTreeSet<&str>) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let stored: BTreeMap<String, Option<String>> = self
+            .ids(&session.id, usize::MAX)?
+            .into_iter()
+            .map(|id| (id.id, id.source.and_then(|source| source.version)))
+            .collect();
+        let time = |version: &str| version.split('-').next().map(str::to_owned);
+        for message in session.messages.iter().filter(|message| keys.contains(message.key.as_str())) {
+            let (Some(now), Some(Some(before))) = (&message.version, stored.get(&message.key)) else {
+                continue;
+            };
+            if now == before || time(now) < time(before) {
+                continue;
+            }
+            let Some(patch) = patch_of(&message.json) else { continue };
+            let change = MessageChange::Patch(patch);
+            let options = WriteOptions { at: session.updated_ms, ..buffered() };
+            let changed = self.store.update_message(
+                &session.id,
+                &MessageRef::Id(message.key.clone()),
+                &change,
+                &options,
+            );
+            match changed {
+                Ok(_) => self.summary.changed_messages += 1,
+                Err(cause) if cause.kind == ErrorKind::Invalid => self.problem(format!(
+                    "message {} of session {} has changed and was not brought up to date: {}",
+                    message.key, session.id, cause.message
+                )),
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hides a message and all behind it, once for each time that the file says so of another message.
+    fn revert(&mut self, session: &ImportedSession, key: &str) -> Result<(), Error> {
+        let options = WriteOptions {
+            op: Some(format!("revert-{}", hash([key]))),
+            at: session.updated_ms,
+            ..buffered()
+        };
+        match self.store.revert(&session.id, &MessageRef::Id(key.to_owned()), true, &options) {
+            // What is hidden already need not be hidden.
+            Err(cause) if cause.kind == ErrorKind::Conflict => Ok(()),
+            reverted => reverted.map(|_| ()),
+        }
     }
 
     /// Appends messages, each under its key, and returns how many the store has and how many it has refused. New
@@ -396,16 +640,23 @@ impl Writing<'_> {
         &mut self,
         session: &ImportedSession,
         messages: &[ImportedMessage],
+        inherited: &BTreeSet<String>,
         portions: &mut Vec<Extra>,
     ) -> Result<(Count, u64), Error> {
         let id = &session.id;
         let mut count = Count::default();
+        let mut to_refresh = BTreeSet::new();
         let mut refused = 0;
         // A message without a time of its own is as old as the one before it.
         let mut at = session.created_ms;
         // Behind a message that was there, more of them are likely: a portion would cross for nothing.
         let mut was_new = true;
         for message in messages {
+            if inherited.contains(&message.key) {
+                count.add(false);
+                to_refresh.extend(message.version.is_some().then_some(message.key.as_str()));
+                continue;
+            }
             let extra = portions.last().filter(|_| was_new);
             at = message.created_ms.or(at);
             let options = WriteOptions { op: Some(message.key.clone()), at, ..buffered() };
@@ -417,17 +668,21 @@ impl Writing<'_> {
                     }
                     was_new = !appended.repeated;
                     count.add(was_new);
+                    if appended.repeated && message.version.is_some() {
+                        to_refresh.insert(message.key.as_str());
+                    }
                 }
                 Err(cause) if cause.kind == ErrorKind::Invalid => {
                     // It is the only message, so its number in the append says nothing.
                     let what = cause.message.strip_prefix("message 1: ").unwrap_or(&cause.message);
                     let reason = format!("message {} of session {id} was not taken: {what}", message.key);
                     refused += 1;
-                    self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
+                    self.problem(reason);
                 }
                 Err(cause) => return Err(cause),
             }
         }
+        self.refresh(session, &to_refresh)?;
         Ok((count, refused))
     }
 
@@ -478,16 +733,42 @@ impl Writing<'_> {
         }
         let texts = portion.values().map(String::as_str);
         let op = format!("extra-{}-{}", hash([self.file]), hash(texts));
-        let source = format!("{{\"format\":\"{FORMAT}\",{member}}}");
+        let source = format!("{{\"format\":\"{}\",{member}}}", self.format);
         let message = format!("[{{\"role\":\"system\",\"parts\":[],\"hidden\":true,\"source\":{source}}}]");
         self.store.append(id, &message, &WriteOptions { op: Some(op), ..options }).map(|_| ())
     }
 
+    /// The member `imported` of the metadata.
+    fn noted(&self, updated: u64, now: &NotedFile) -> String {
+        let noted =
+            serde_json::json!({ "format": self.format, "updated": updated, "files": { self.file: now } });
+        format!("\"{}\":{noted}", export::IMPORTED)
+    }
+
     /// Notes what the session has of the file now, durably, which makes everything before it durable too.
-    fn note(&mut self, stored: &Session, session: &ImportedSession, now: &NotedFile) -> Result<(), Error> {
-        let imported = serde_json::json!({ "imported": { "format": FORMAT, "files": { self.file: now } } });
-        let mut patch =
-            SessionPatch { metadata: Some(Some(imported.to_string())), ..SessionPatch::default() };
+    fn note(
+        &mut self,
+        stored: &Session,
+        is_new: bool,
+        noted_updated: u64,
+        session: &ImportedSession,
+        now: &NotedFile,
+    ) -> Result<(), Error> {
+        // The session is as old as what was said in it, so that lists stand in the order of its use.
+        let latest = session.messages.iter().filter_map(|message| message.created_ms).max();
+        let at = session
+            .updated_ms
+            .max(latest)
+            .unwrap_or_default()
+            .max(self.store.get(&session.id)?.facts.updated);
+        // From its first change here on the session is ahead of its file, whatever the file says later.
+        let is_ahead = !is_new && stored.facts.updated > noted_updated;
+        let noted = self.noted(if is_ahead { noted_updated } else { at }, now);
+        let metadata = match &session.metadata {
+            Some(metadata) => format!("{{{noted},{}", metadata.strip_prefix('{').unwrap_or_default()),
+            None => format!("{{{noted}}}"),
+        };
+        let mut patch = SessionPatch { metadata: Some(Some(metadata)), ..SessionPatch::default() };
         // What the file says of itself may have changed as it grew; what a person has chosen here stays.
         let changed =
             |old: &Option<String>, new: &Option<String>| (new.is_some() && old != new).then(|| new.clone());
@@ -497,10 +778,38 @@ impl Writing<'_> {
         }
         patch.model = changed(&stored.facts.model, &session.model);
         patch.provider = changed(&stored.facts.provider, &session.provider);
-        // The session is as old as what was said in it, so that lists stand in the order of its use.
-        let options = WriteOptions { at: session.updated_ms, ..WriteOptions::default() };
+        let options = WriteOptions { at: Some(at), ..WriteOptions::default() };
         self.store.update(&session.id, &patch, &options).map(|_| ())
     }
+}
+
+/// A message's id and where it came from, as a page has them.
+#[derive(Deserialize)]
+struct IdOf {
+    message: Id,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    #[serde(default)]
+    id: String,
+    source: Option<SourceVersion>,
+}
+
+#[derive(Deserialize)]
+struct SourceVersion {
+    version: Option<String>,
+}
+
+/// Whether the store has the metadata that the file gives.
+fn has_metadata(stored: &Session, session: &ImportedSession) -> bool {
+    let members =
+        |text: &str| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text).unwrap_or_default();
+    let Some(wanted) = &session.metadata else { return true };
+    let has = stored.facts.metadata.as_ref().map(|metadata| members(metadata.as_str())).unwrap_or_default();
+    members(wanted)
+        .iter()
+        .all(|(key, value)| has.get(key).is_some_and(|has| export::is_same(has.get(), value.get())))
 }
 
 /// A session's messages are synced together, at its end.
@@ -544,7 +853,7 @@ fn hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Prints what an import has done: what deserves a look, then a sentence, which a long list does not push away.
 pub fn print_summary(out: &mut Out, summary: &Summary, shown_max: usize) -> Result<()> {
-    let Summary { sessions, messages, other_lines, problems, skipped, .. } = summary;
+    let Summary { sessions, messages, changed_messages, other_lines, problems, skipped, .. } = summary;
     let mut by_file: BTreeMap<&str, Vec<&Problem>> = BTreeMap::new();
     for problem in problems {
         by_file.entry(&problem.file).or_default().push(problem);
@@ -566,8 +875,13 @@ pub fn print_summary(out: &mut Out, summary: &Summary, shown_max: usize) -> Resu
         out.line(&format!("  {DIM}skipped:{DIM:#} {}", safe_line(reason)))?;
     }
     let parts = |count: &Count| format!("{} new, {} known", grouped(count.new), grouped(count.known));
+    let changed = if *changed_messages > 0 {
+        format!(", {} changed", grouped(*changed_messages))
+    } else {
+        String::new()
+    };
     out.line(&format!(
-        "{BOLD}{}{BOLD:#}: {} ({}), {} ({}), {} kept, {}",
+        "{BOLD}{}{BOLD:#}: {} ({}), {} ({}{changed}), {} kept, {}",
         counted(summary.files, "file"),
         counted(sessions.total(), "session"),
         parts(sessions),

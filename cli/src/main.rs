@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod demo;
 mod exit;
+mod export;
 mod import;
 mod opening;
 mod output;

@@ -110,7 +110,7 @@ pub fn parse_ulid(text: &str) -> Option<u128> {
 }
 
 /// The bits of a UUID in its canonical form (lower-case 8-4-4-4-12).
-fn parse_uuid(text: &str) -> Option<u128> {
+pub fn parse_uuid(text: &str) -> Option<u128> {
     let shaped = text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -120,6 +120,13 @@ fn parse_uuid(text: &str) -> Option<u128> {
         return None;
     }
     u128::from_str_radix(&text.replace('-', ""), 16).ok()
+}
+
+/// The text of 128 bits as a UUID.
+pub fn uuid_text(bits: u128) -> String {
+    let hex = format!("{bits:032x}");
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// Makes a ULID of a time and random bits.

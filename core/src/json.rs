@@ -390,6 +390,21 @@ pub fn merge(target: &str, patch: &str) -> String {
     object(merged.iter().map(|(key, value)| (key.as_ref(), value.as_ref())))
 }
 
+/// The one text of everything that says the same: members by their names, texts without needless escapes. Numbers stay
+/// as they are written. It calls itself for each level, so `text` must be minified, which bounds the levels.
+pub fn canonical(text: &str) -> String {
+    if let Some(mut members) = members(text) {
+        members.sort();
+        let values: Vec<String> = members.iter().map(|(_, value)| canonical(value)).collect();
+        object(members.iter().zip(&values).map(|((key, _), value)| (key.as_ref(), value.as_str())))
+    } else if let Some(elements) = elements(text) {
+        let values: Vec<String> = elements.into_iter().map(canonical).collect();
+        format!("[{}]", values.join(","))
+    } else {
+        serde_json::from_str::<String>(text).map_or_else(|_| text.to_owned(), |text| quote(&text))
+    }
+}
+
 /// The length in bytes of the text that the JSON string `raw` stands for.
 pub fn text_len(raw: &str) -> u64 {
     let inner = raw.as_bytes().get(1..raw.len().saturating_sub(1)).unwrap_or_default();

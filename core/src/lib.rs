@@ -11,6 +11,7 @@
 pub mod api;
 mod catalogue;
 mod error;
+pub mod export;
 mod facts;
 mod fold;
 mod host;

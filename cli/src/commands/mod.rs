@@ -14,11 +14,12 @@ pub use check::examine;
 pub use message::show_messages;
 pub use session::{list_sessions, named, print_sessions};
 
-use crate::args::{Cli, Command, Completions, Import};
+use crate::args::{Cli, Command, Completions, Export, Import};
 use crate::exit::OK;
+use crate::import::Layout;
 use crate::opening::Opening;
 use crate::output::Out;
-use crate::{demo, import};
+use crate::{demo, export, import};
 
 /// What every command is given.
 pub struct Context {
@@ -49,6 +50,12 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Restore(args) => trash::restore(&mut context, &args.id),
         Command::Purge(args) => trash::purge(&mut context, &args.id),
         Command::Import(Import::Claude(args)) => import::claude(&mut context, &args.paths),
+        Command::Import(Import::Nanocoder(args)) => {
+            import::layout(&mut context, Layout::Nanocoder, &args.paths)
+        }
+        Command::Export(Export::Nanocoder(args)) => {
+            export::run(&mut context, Layout::Nanocoder, &args.directory, &args.ids)
+        }
         Command::Doctor(args) => check::doctor(&mut context, &args),
         Command::Completions(args) => completions(&mut context, &args),
         Command::Demo(args) => demo::run(&mut context, &args, engine),

@@ -281,7 +281,7 @@ impl Reading {
         entry.prompt_title = body.prompt_title();
         let created_ms = line.string("timestamp").and_then(|text| parse_utc_ms(&text));
         let json = body.write_message(line, record, id.as_deref());
-        entry.message = Some(ImportedMessage { key: key.name, created_ms, json });
+        entry.message = Some(ImportedMessage { key: key.name, created_ms, json, version: None });
         self.entries.push(entry);
     }
 

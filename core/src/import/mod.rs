@@ -9,6 +9,11 @@
 //! texts, strict JSON); its limits of size are for the caller, who may take attachments out first.
 
 pub mod claude;
+mod document;
+pub mod nanocoder;
+
+pub use document::patch_of;
+pub(crate) use nanocoder::call_of_part;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -64,6 +69,12 @@ pub struct ImportedSession {
     pub messages: Vec<ImportedMessage>,
     /// The lines that are not messages, in file order.
     pub extra: Vec<ImportedExtra>,
+    /// A JSON object with what the format knows of the session and the fields above do not hold.
+    pub metadata: Option<String>,
+    /// How many messages at the beginning are those of `parent`: the session is a fork of it.
+    pub shared: usize,
+    /// The key of the message that a revert has hidden, with all behind it.
+    pub reverted: Option<String>,
 }
 
 /// A message of another agent.
@@ -75,6 +86,9 @@ pub struct ImportedMessage {
     pub created_ms: Option<u64>,
     /// The message as a Sessile message object: JSON text without whitespace between its tokens.
     pub json: String,
+    /// Which version of the message it is, where messages of the format change: `source.version` of `json`, too.
+    /// Later ones compare greater, or differ behind the same beginning up to the `-`.
+    pub version: Option<String>,
 }
 
 /// A line that is not a message, kept so that an export can give it back.

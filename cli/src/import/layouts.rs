@@ -1,0 +1,156 @@
+//! Where the files of other systems lie. What stands in them is read by `sessile::import`.
+//!
+//! A file that is damaged is named with the reason, and never stops the others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sessile::Store;
+use sessile::import::nanocoder;
+
+use super::{Skipped, Summary, Taking};
+
+/// A system whose sessions lie in files of one JSON document each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Nanocoder,
+}
+
+impl Layout {
+    /// The format's name, in the command and in metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nanocoder => nanocoder::FORMAT,
+        }
+    }
+
+    /// Imports what lies at `path`.
+    pub fn import(
+        self,
+        store: &mut Store,
+        path: &Path,
+        summary: &mut Summary,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        let mut walk = Walk { format: self.name(), store, summary, seen };
+        match self {
+            Self::Nanocoder if path.is_dir() => walk.nanocoder(path),
+            Self::Nanocoder => walk.nanocoder_session(path, None),
+        }
+    }
+}
+
+struct Walk<'a> {
+    format: &'static str,
+    store: &'a mut Store,
+    summary: &'a mut Summary,
+    seen: &'a mut BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// `<uuid>.json` for each session, and the index.
+    fn nanocoder(&mut self, directory: &Path) -> Result<()> {
+        let mut files = self.files(directory);
+        let path = directory.join(nanocoder::INDEX);
+        let had_index = files.remove(&path);
+        let bytes = if had_index { self.read(&path) } else { None };
+        let index = bytes.as_deref().map(nanocoder::index);
+        if let Some(index) = &index {
+            let mut taking = self.taking(&path, nanocoder::INDEX);
+            for problem in &index.import.problems {
+                taking.note(Some(problem.line), problem.what.clone());
+            }
+            let is_there = |id: &str| files.contains(&directory.join(format!("{id}.json")));
+            for (id, _) in index.entries.iter().filter(|(id, _)| !is_there(id)) {
+                taking.note(None, format!("the index names session {id}, and there is no file {id}.json"));
+            }
+        } else if !had_index {
+            self.taking(&path, nanocoder::INDEX)
+                .note(None, "there is no index; the files are taken".to_owned());
+        }
+        for file in files {
+            if file.extension().is_none_or(|extension| extension != "json") {
+                let is_leftover = file.extension().is_some_and(|extension| extension == "tmp");
+                self.skip(&file, if is_leftover { LEFTOVER } else { "not a session of nanocoder" });
+                continue;
+            }
+            let id = stem(&file);
+            let entry = index.as_ref().map(|index| index.entries.iter().find(|(known, _)| *known == id));
+            self.nanocoder_session(&file, entry.map(|entry| entry.map(|(_, json)| *json)))?;
+        }
+        Ok(())
+    }
+
+    /// One file. `entry` is its entry of the index, where there is an index.
+    fn nanocoder_session(&mut self, file: &Path, entry: Option<Option<&str>>) -> Result<()> {
+        let Some(bytes) = self.read(file) else { return Ok(()) };
+        let import = nanocoder::session(&stem(file), &bytes, entry.flatten());
+        drop(bytes);
+        let mut taking = self.taking(file, &name(file));
+        if entry == Some(None) && !import.sessions.is_empty() {
+            taking.note(None, "the index does not name this session; taken all the same".to_owned());
+        }
+        taking.file(import)
+    }
+
+    fn taking(&mut self, path: &Path, file: &str) -> Taking<'_> {
+        Taking {
+            store: self.store,
+            format: self.format,
+            file: file.to_owned(),
+            shown: path.display().to_string(),
+            summary: self.summary,
+            seen: self.seen,
+        }
+    }
+
+    /// The files of a directory, in the order of their names. What cannot be read, and links, are noted.
+    fn files(&mut self, directory: &Path) -> BTreeSet<PathBuf> {
+        let mut files = BTreeSet::new();
+        for (path, kind) in self.entries(directory) {
+            if kind.is_file() {
+                files.insert(path);
+            } else if kind.is_symlink() {
+                self.skip(&path, "a link; give the file itself");
+            }
+        }
+        files
+    }
+
+    fn entries(&mut self, directory: &Path) -> Vec<(PathBuf, fs::FileType)> {
+        let mut found = Vec::new();
+        match fs::read_dir(directory) {
+            Ok(entries) => {
+                for entry in entries {
+                    match entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))) {
+                        Ok(entry) => found.push(entry),
+                        Err(cause) => self.skip(directory, format!("cannot be read whole: {cause}")),
+                    }
+                }
+            }
+            Err(cause) => self.skip(directory, format!("cannot be read: {cause}")),
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found
+    }
+
+    fn read(&mut self, file: &Path) -> Option<Vec<u8>> {
+        fs::read(file).map_err(|cause| self.skip(file, format!("cannot be read: {cause}"))).ok()
+    }
+
+    fn skip(&mut self, path: &Path, reason: impl Into<String>) {
+        self.summary.skipped.push(Skipped { file: path.display().to_string(), reason: reason.into() });
+    }
+}
+
+const LEFTOVER: &str = "what a write has left that did not finish";
+
+fn stem(file: &Path) -> String {
+    file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,432 @@
+//! Sessions of other systems brought in and given back: what comes out must say what went in, field by field, and of
+//! damaged files everything around the damage must come in and be reported.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+/// A directory that goes with the test, with a store in it.
+struct Place {
+    directory: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("layouts-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Self { directory }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        command.args(args).args(["--json", "--engine", "native"]).current_dir(&self.directory);
+        command.env("SESSILE_STORE", self.directory.join("store")).env("HOME", &self.directory);
+        command.output().unwrap()
+    }
+
+    fn ok(&self, args: &[&str]) -> Value {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The exit code and the message of a command that fails.
+    fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        (output.status.code().unwrap(), error["error"]["message"].as_str().unwrap().to_owned())
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Changes a JSON file.
+    fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut value: Value = serde_json::from_str(&self.text(name)).unwrap();
+        change(&mut value);
+        self.file(name, serde_json::to_string_pretty(&value).unwrap());
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name)).unwrap()
+    }
+
+    fn value(&self, name: &str) -> Value {
+        serde_json::from_str(&self.text(name)).unwrap()
+    }
+
+    /// Copies files of the corpus to `in`.
+    fn with_corpus(name: &str) -> Self {
+        let place = Self::new();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/transcripts").join(name);
+        for (name, content) in tree(&from) {
+            place.file(&format!("in/{name}"), content);
+        }
+        place
+    }
+
+    /// The messages of a session.
+    fn messages(&self, id: &str) -> Vec<Value> {
+        let output = self.run(&["show", id, "--from", "1"]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["message"].take()).collect()
+    }
+
+    /// The beginnings of the texts, results and arguments of a session's parts.
+    fn told(&self, id: &str) -> Vec<String> {
+        let tell = |part: &Value| {
+            ["text", "content", "arguments", "data"]
+                .iter()
+                .find_map(|key| part.get(key))
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        let messages = self.messages(id);
+        messages.iter().flat_map(|message| message["parts"].as_array().unwrap()).filter_map(tell).collect()
+    }
+
+    /// Checks that files of `in` and `out` say the same, field by field.
+    fn check_same(&self, names: &[&str]) {
+        for name in names {
+            assert_eq!(self.value(&format!("out/{name}")), self.value(&format!("in/{name}")), "{name}");
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Every file below a directory, by its path there.
+fn tree(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap().to_str().unwrap().replace('\\', "/");
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// How many sessions and messages were new and known.
+fn counts(summary: &Value) -> [u64; 4] {
+    [("sessions", "new"), ("sessions", "known"), ("messages", "new"), ("messages", "known")]
+        .map(|(what, which)| summary[what][which].as_u64().unwrap())
+}
+
+/// The problems as `file: reason`, the file without its directory.
+fn problems(summary: &Value) -> Vec<String> {
+    let told = |list: &str| -> Vec<String> {
+        let told = |problem: &Value| {
+            let file = Path::new(problem["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
+            format!("{file}: {}", problem["reason"].as_str().unwrap())
+        };
+        summary[list].as_array().unwrap().iter().map(told).collect()
+    };
+    [told("problems"), told("skipped")].concat()
+}
+
+/// Checks that there is a problem of `file` with `reason` in it for each of these, and no other.
+fn check_problems(summary: &Value, expected: &[(&str, &str)]) {
+    let mut left = problems(summary);
+    for (file, reason) in expected {
+        let found =
+            left.iter().position(|told| told.starts_with(&format!("{file}: ")) && told.contains(reason));
+        let found = found.unwrap_or_else(|| panic!("no {file}: {reason} in {left:#?}"));
+        left.remove(found);
+    }
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+const A: &str = "0b0f8a5e-1c2d-4e3f-8a9b-000000000001";
+const B: &str = "0b0f8a5e-1c2d-4e3f-8a9b-000000000002";
+const C: &str = "0b0f8a5e-1c2d-4e3f-8a9b-000000000003";
+
+fn json_file(id: &str) -> String {
+    format!("{id}.json")
+}
+
+fn nanocoder_files() -> [String; 4] {
+    [json_file(A), json_file(B), json_file(C), "sessions.json".to_owned()]
+}
+
+#[test]
+fn nanocoder_comes_in_once_and_goes_back_as_it_was() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    let first = place.ok(&["import", "nanocoder", "in"]);
+    assert_eq!(problems(&first), [""; 0]);
+    assert_eq!(counts(&first), [3, 0, 9, 0]);
+    assert_eq!(counts(&place.ok(&["import", "nanocoder", "in"])), [0, 3, 0, 9]);
+
+    let session = place.ok(&["info", A]);
+    assert_eq!(session["scope"], "/work/example");
+    assert_eq!(session["title"], "Why does the build fail?");
+    assert_eq!((&session["provider"], &session["model"]), (&json!("local"), &json!("example-7b")));
+    assert_eq!(place.ok(&["info", B])["title_manual"], true);
+    assert_eq!(place.ok(&["info", B])["scope"], "/work/other");
+    assert_eq!(
+        place.told(A)[3..7],
+        [
+            "The log will tell.",
+            r#"{"lines":{"from":1,"to":40},"path":"build.log","ratio":0.5}"#,
+            "{}",
+            "error: no such module\n"
+        ]
+    );
+
+    let exported = place.ok(&["export", "nanocoder", "out"]);
+    assert_eq!((exported["problems"].as_array().unwrap().len(), &exported["messages"]), (0, &json!(9)));
+    place.check_same(&nanocoder_files().each_ref().map(String::as_str));
+    assert_eq!(tree(&place.directory.join("out")).len(), 4);
+}
+
+#[test]
+fn exporting_again_changes_nothing_and_never_replaces_anything() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    place.ok(&["import", "nanocoder", "in"]);
+    let before = tree(&place.directory.join("in"));
+    // What it came from says the same.
+    let exported = place.ok(&["export", "nanocoder", "in"]);
+    assert!(exported["files"].as_array().unwrap().iter().all(|file| file["written"] == false), "{exported}");
+    assert_eq!(tree(&place.directory.join("in")), before);
+
+    place.edit(&format!("in/{}", json_file(B)), |file| file["title"] = "Another".into());
+    place.edit("in/sessions.json", |_| {});
+    let before = tree(&place.directory.join("in"));
+    fs::remove_file(place.directory.join("in").join(json_file(A))).unwrap();
+    let (code, message) = place.fails(&["export", "nanocoder", "in"]);
+    assert_eq!(code, 4);
+    assert!(message.contains(B) && message.contains("another directory"), "{message}");
+    let mut after = tree(&place.directory.join("in"));
+    assert_eq!(after.insert(json_file(A), before[&json_file(A)].clone()), None, "nothing was written");
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_nanocoder_session_that_grew_is_topped_up() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    place.ok(&["import", "nanocoder", "in"]);
+    place.edit(&format!("in/{}", json_file(B)), |file| {
+        let messages = file["messages"].as_array_mut().unwrap();
+        messages.push(json!({"role": "assistant", "content": "ok"}));
+        messages.push(json!({"role": "user", "content": "more"}));
+        file["lastAccessedAt"] = "2026-01-06T00:00:00.000Z".into();
+        file["title"] = "Named by hand again".into();
+    });
+    place.edit("in/sessions.json", |index| {
+        index[1]["lastAccessedAt"] = "2026-01-06T00:00:00.000Z".into();
+        index[1]["title"] = "Named by hand again".into();
+    });
+    let grown = place.ok(&["import", "nanocoder", "in"]);
+    assert_eq!((counts(&grown), problems(&grown).len()), ([0, 3, 2, 9], 0));
+    assert_eq!(place.told(B), ["ok", "ok", "ok", "ok", "more"]);
+    assert_eq!(place.ok(&["info", B])["title"], "Named by hand again");
+    place.ok(&["export", "nanocoder", "out"]);
+    place.check_same(&nanocoder_files().each_ref().map(String::as_str));
+}
+
+#[test]
+fn a_nanocoder_session_that_was_cut_is_reported_and_loses_nothing() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    place.ok(&["import", "nanocoder", "in"]);
+    place.edit(&format!("in/{}", json_file(A)), |file| {
+        file["messages"].as_array_mut().unwrap().drain(..4);
+        file["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "behind the cut"}));
+    });
+    let cut = place.ok(&["import", "nanocoder", "in"]);
+    assert_eq!(counts(&cut)[2], 1);
+    check_problems(&cut, &[(&json_file(A), "begins otherwise"), (&json_file(A), "3 messages fewer")]);
+    assert_eq!(place.messages(A).len(), 7);
+    let again = place.ok(&["import", "nanocoder", "in"]);
+    assert_eq!((counts(&again)[2], problems(&again).len()), (0, 0));
+}
+
+#[test]
+fn what_changed_here_is_what_goes_back() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    place.ok(&["import", "nanocoder", "in"]);
+    place.ok(&["set", A, "--title", "Chosen here", "--model", "other"]);
+    place.ok(&["append", A, "And now?"]);
+    let again = place.ok(&["import", "nanocoder", "in"]);
+    assert_eq!(counts(&again), [0, 3, 0, 9]);
+    place.ok(&["export", "nanocoder", "out"]);
+    let (old, new) =
+        (place.value(&format!("in/{}", json_file(A))), place.value(&format!("out/{}", json_file(A))));
+    assert_eq!(
+        (&new["title"], &new["titleManuallySet"], &new["model"]),
+        (&json!("Chosen here"), &json!(true), &json!("other"))
+    );
+    assert_eq!((&new["messageCount"], &new["createdAt"]), (&json!(7), &old["createdAt"]));
+    assert!(new["lastAccessedAt"].as_str() > old["lastAccessedAt"].as_str());
+    assert_eq!(new["messages"].as_array().unwrap()[..6], old["messages"].as_array().unwrap()[..]);
+    assert_eq!(new["messages"][6], json!({"role": "user", "content": "And now?"}));
+    let mut entry = new;
+    entry.as_object_mut().unwrap().remove("messages");
+    assert_eq!(place.value("out/sessions.json")[0], entry);
+    place.check_same(&[&json_file(B), &json_file(C)]);
+}
+
+#[test]
+fn any_session_can_be_written_for_nanocoder() {
+    let place = Place::new();
+    place.ok(&["new", "--id", "../mine", "--title", "Mine", "--scope", "/work"]);
+    place.ok(&["append", "../mine", "hello"]);
+    let (code, message) = place.fails(&["export", "nanocoder", "out"]);
+    assert!(code == 3 && message.contains("sessile ls"), "{message}");
+    let exported = place.ok(&["export", "nanocoder", "out", "../mine"]);
+    let file = exported["files"][0]["file"].as_str().unwrap();
+    let written = place.value(file);
+    assert_eq!(file, format!("out/{}.json", written["id"].as_str().unwrap()));
+    for (key, value) in [("title", "Mine"), ("workingDirectory", "/work"), ("provider", ""), ("model", "")] {
+        assert_eq!(written[key], value);
+    }
+    assert_eq!(written["messages"], json!([{"role": "user", "content": "hello"}]));
+
+    // What is written can be read, into another store.
+    let other = Place::new();
+    other.file(&format!("in/{}.json", written["id"].as_str().unwrap()), place.text(file));
+    assert_eq!(counts(&other.ok(&["import", "nanocoder", "in"])), [1, 0, 1, 0]);
+}
+
+#[test]
+fn a_session_of_the_same_id_from_elsewhere_is_left_alone() {
+    let place = Place::with_corpus("nanocoder/sessions");
+    place.ok(&["new", "--id", A]);
+    let imported = place.ok(&["import", "nanocoder", "in"]);
+    check_problems(&imported, &[(&json_file(A), "did not come from")]);
+    assert_eq!((counts(&imported), place.messages(A).len()), ([2, 0, 3, 0], 0));
+}
+
+#[test]
+fn of_damaged_nanocoder_files_everything_around_the_damage_is_taken() {
+    let id = |number: u32| format!("0b0f8a5e-1c2d-4e3f-8a9b-1{number:011}");
+    let whole = |number: u32| {
+        json!({"id": id(number), "title": "T", "createdAt": "2026-01-02T03:04:05.678Z", "lastAccessedAt": "2026-01-02T03:04:05.678Z",
+            "messageCount": 2, "provider": "p", "model": "m", "workingDirectory": "/w",
+            "messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]})
+    };
+    let place = Place::new();
+    let file = |number: u32, content: &[u8]| place.file(&format!("in/{}", json_file(&id(number))), content);
+    let with = |number: u32, change: &dyn Fn(&mut Value)| {
+        let mut value = whole(number);
+        change(&mut value);
+        file(number, value.to_string().as_bytes());
+    };
+    let text = whole(1).to_string();
+    file(1, &text.as_bytes()[..text.find("two").unwrap()]);
+    file(2, b"");
+    file(3, &[0; 300]);
+    file(4, b"[1]");
+    file(5, whole(5).to_string().replace("one", "\u{0}").as_bytes());
+    let text = whole(6).to_string();
+    file(6, &[&text.as_bytes()[..text.find("two").unwrap()], b"\xff", b"o\"}]}"].concat());
+    with(7, &|session| session["id"] = id(1).into());
+    with(8, &|session| {
+        session["provider"] = 7.into();
+        session.as_object_mut().unwrap().remove("model");
+    });
+    with(9, &|session| session["messages"] = json!({"0": "one"}));
+    with(10, &|session| {
+        session["messages"] = json!([{"role": "user", "content": 5}, "two", {"content": "no role"}]);
+    });
+    with(11, &|session| {
+        let messages = session["messages"].as_array_mut().unwrap();
+        let mut deep = json!(1);
+        (0..110).for_each(|_| deep = json!([deep]));
+        messages.insert(1, json!({"role": "user", "content": "deep", "x": deep}));
+    });
+    with(12, &|_| {});
+    place.file("in/notes.json", whole(13).to_string());
+    place.file("in/readme.txt", "hello");
+    place.file(&format!("in/{}.5a1.tmp", json_file(&id(12))), "{");
+    let entry = |number: u32| {
+        let mut entry = whole(number);
+        entry.as_object_mut().unwrap().remove("messages");
+        entry
+    };
+    let mut index: Vec<Value> = (1..12).map(entry).collect();
+    index.extend([entry(99), json!({"title": "no id"}), entry(11), json!(5)]);
+    place.file("in/sessions.json", json!(index).to_string());
+
+    let of = |number: u32| json_file(&id(number));
+    let expected = [
+        ("sessions.json", "without a usable id"),
+        ("sessions.json", "without a usable id"),
+        ("sessions.json", "a second entry"),
+        ("sessions.json", "no file"),
+        (&of(1), "torn in its messages"),
+        (&of(2), "not a JSON object"),
+        (&of(3), "not a JSON object"),
+        (&of(4), "not a JSON object"),
+        (&of(5), "torn in its messages"),
+        (&of(6), "not UTF-8"),
+        (&of(6), "torn in its messages"),
+        (&of(7), "another id than its name"),
+        (&of(8), "`provider`"),
+        (&of(8), "no `model`"),
+        (&of(9), "not a list"),
+        (&of(10), "without a role"),
+        (&of(10), "without a role"),
+        (&of(11), "too deeply"),
+        (&of(12), "does not name this session"),
+        ("notes.json", "not a lower-case UUID"),
+        ("notes.json", "another id than its name"),
+        ("notes.json", "does not name this session"),
+        ("readme.txt", "not a session"),
+        (&format!("{}.5a1.tmp", of(12)), "did not finish"),
+    ];
+    let imported = place.ok(&["import", "nanocoder", "in"]);
+    check_problems(&imported, &expected.map(|(file, reason)| (file, reason)));
+    assert_eq!(place.told(&id(1)), ["one"]);
+    assert_eq!(place.ok(&["info", &id(5)])["message_count"], 0);
+    assert_eq!(place.told(&id(6)), ["one"]);
+    for number in [7, 8, 11, 12] {
+        assert_eq!(place.told(&id(number)), ["one", "two"], "{number}");
+    }
+    assert_eq!(place.told("notes"), ["one", "two"]);
+    assert_eq!(place.messages(&id(10)).len(), 3);
+    assert_eq!(counts(&place.ok(&["import", "nanocoder", "in"]))[2], 0);
+
+    // What could be read goes back as it was.
+    place.ok(&["export", "nanocoder", "out"]);
+    place.check_same(&[&of(10), &of(12)]);
+    let back = place.value(&format!("out/{}", of(8)));
+    assert_eq!((&back["provider"], &back["model"]), (&json!("p"), &json!("m")), "the index knew both");
+}
+
+#[test]
+fn an_unreadable_index_costs_no_session() {
+    for index in ["", "{}", "[{\"id\"", "\0\0"] {
+        let place = Place::with_corpus("nanocoder/sessions");
+        place.file("in/sessions.json", index);
+        let imported = place.ok(&["import", "nanocoder", "in"]);
+        assert_eq!(counts(&imported), [3, 0, 9, 0], "{index}");
+        assert!(problems(&imported)[0].starts_with("sessions.json: the index"), "{imported}");
+    }
+}
