@@ -380,6 +380,17 @@ Examples:
   sessile import nanocoder ~/.local/share/nanocoder/sessions
   sessile import nanocoder 0b0f8a5e-0000-4000-8000-000000000001.json")]
     Nanocoder(ImportPaths),
+    /// Import sessions of NomadArch
+    ///
+    /// Takes workspaces: the scope of a session is the name of its workspace's directory. Forks become forks, a session
+    /// with a revert is reverted. Importing again adds only what is new, and brings messages up to date that have
+    /// changed since. What cannot be read is reported, and everything around it is taken. `export nomadarch` gives the
+    /// files back.
+    #[command(after_help = "\
+Examples:
+  sessile import nomadarch ~/data                        every <workspace>/sessions.json
+  sessile import nomadarch ~/data/my-workspace")]
+    Nomadarch(ImportPaths),
 }
 
 #[derive(Args, Debug)]
@@ -400,6 +411,16 @@ Examples:
   sessile export nanocoder sessions          all sessions that came from nanocoder
   sessile export nanocoder sessions last     any session")]
     Nanocoder(ExportTo),
+    /// Write sessions as workspaces of NomadArch
+    ///
+    /// Makes a file <workspace>/sessions.json for each scope. Messages that a revert hides are not written. A file that
+    /// says the same already is left alone; where one says something else nothing is written at all. What has no place
+    /// in the files is reported.
+    #[command(after_help = "\
+Examples:
+  sessile export nomadarch data          all sessions that came from NomadArch
+  sessile export nomadarch data last     any session")]
+    Nomadarch(ExportTo),
 }
 
 #[derive(Args, Debug)]

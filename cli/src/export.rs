@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use sessile::export::{Lost, Printer, Stored, is_from, is_same, nanocoder, page};
+use sessile::export::{Lost, Printer, Stored, is_from, is_same, nanocoder, nomadarch, page};
 use sessile::{ErrorKind, ListQuery, Select, Session, Store};
 
 use crate::commands::Context;
@@ -51,12 +51,13 @@ pub fn run(context: &mut Context, layout: Layout, directory: &Path, ids: &[Strin
     let mut export = Export { store: &mut store, staged: Vec::new(), summary: Summary::default() };
     match layout {
         Layout::Nanocoder => export.nanocoder(directory, &sessions)?,
+        Layout::NomadArch => export.nomadarch(directory, &sessions)?,
     }
     let summary = export.finish()?;
     if context.out.json {
-        context.out.document(&summary)?
+        context.out.document(&summary)?;
     } else {
-        print_summary(&mut context.out, &summary)?
+        print_summary(&mut context.out, &summary)?;
     }
     Ok(OK)
 }
@@ -124,6 +125,61 @@ impl Export<'_> {
         }
         index.close();
         self.stage(directory, nanocoder::INDEX, &index.take())
+    }
+
+    /// A file for each workspace. Messages come first, so that what sessions list of them is known behind.
+    fn nomadarch(&mut self, directory: &Path, sessions: &[Session]) -> Result<()> {
+        let mut workspaces: BTreeMap<String, Vec<&Session>> = BTreeMap::new();
+        for session in sessions {
+            let workspace = nomadarch::directory(&session.facts.scope);
+            if workspace != session.facts.scope {
+                self.note(session, &format!("its scope is no name of a workspace; written to {workspace}"));
+            }
+            workspaces.entry(workspace).or_default().push(session);
+        }
+        for (workspace, sessions) in workspaces {
+            let mut staged = Staged::new(&directory.join(workspace), nomadarch::STORE)?;
+            let mut printer = Printer::default();
+            let mut records = nomadarch::Messages::default();
+            let mut lists = Vec::new();
+            printer.open(None, '{');
+            printer.open(Some("messages"), '{');
+            for session in &sessions {
+                self.begin(session);
+                let (mut lost, mut ids, mut renamed) = (Lost::new(), Vec::new(), Vec::new());
+                self.each_message(session, &mut |stored| {
+                    if let Some(placed) = records.place(session, stored, &mut lost) {
+                        if let Some(record) = &placed.record {
+                            printer.value(Some(&placed.id), record);
+                        }
+                        renamed.extend(placed.is_renamed.then(|| placed.id.clone()));
+                        ids.push(placed.id);
+                    }
+                    staged.write(&printer.take())
+                })?;
+                for id in renamed {
+                    self.note(
+                        session,
+                        &format!("another session has another message of that id; written as {id}"),
+                    );
+                }
+                self.note_lost(session, &lost);
+                self.summary.messages += ids.len() as u64;
+                lists.push(ids);
+            }
+            printer.close();
+            printer.open(Some("sessions"), '{');
+            for (session, ids) in sessions.iter().zip(lists) {
+                let (id, record) = nomadarch::session(session, &ids);
+                printer.value(Some(&id), &record);
+                staged.write(&printer.take())?;
+            }
+            printer.close();
+            printer.close();
+            staged.write(&printer.take())?;
+            self.staged.push(staged.sealed()?);
+        }
+        Ok(())
     }
 
     fn begin(&mut self, session: &Session) {

@@ -591,7 +591,8 @@ impl Writing<'_> {
             .into_iter()
             .map(|id| (id.id, id.source.and_then(|source| source.version)))
             .collect();
-        let time = |version: &str| version.split('-').next().map(str::to_owned);
+        // A version begins with the time of the change.
+        let time = |version: &str| version.split('-').next().and_then(|time| time.parse::<u64>().ok());
         for message in session.messages.iter().filter(|message| keys.contains(message.key.as_str())) {
             let (Some(now), Some(Some(before))) = (&message.version, stored.get(&message.key)) else {
                 continue;
@@ -600,14 +601,9 @@ impl Writing<'_> {
                 continue;
             }
             let Some(patch) = patch_of(&message.json) else { continue };
-            let change = MessageChange::Patch(patch);
-            let options = WriteOptions { at: session.updated_ms, ..buffered() };
-            let changed = self.store.update_message(
-                &session.id,
-                &MessageRef::Id(message.key.clone()),
-                &change,
-                &options,
-            );
+            let options = WriteOptions { at: time(now).filter(|time| *time > 0), ..buffered() };
+            let id = MessageRef::Id(message.key.clone());
+            let changed = self.store.update_message(&session.id, &id, &MessageChange::Patch(patch), &options);
             match changed {
                 Ok(_) => self.summary.changed_messages += 1,
                 Err(cause) if cause.kind == ErrorKind::Invalid => self.problem(format!(

@@ -430,3 +430,281 @@ fn an_unreadable_index_costs_no_session() {
         assert!(problems(&imported)[0].starts_with("sessions.json: the index"), "{imported}");
     }
 }
+
+const WORKSPACE: &str = "example-workspace/sessions.json";
+const NOMAD_FILES: [&str; 2] = [WORKSPACE, "second/sessions.json"];
+
+/// The id of a session of the workspace.
+fn sid(number: u32) -> String {
+    format!("01K0000000000000000000S{number:03}")
+}
+
+fn mid(number: u32) -> String {
+    format!("01K0000000000000000000M{number:03}")
+}
+
+#[test]
+fn nomadarch_comes_in_once_and_goes_back_as_it_was() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    let first = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!(problems(&first), [""; 0]);
+    // What forks share with their parent is not new.
+    assert_eq!(counts(&first), [5, 0, 8, 7]);
+    assert_eq!(counts(&place.ok(&["import", "nomadarch", "in"])), [0, 5, 0, 15]);
+
+    let fork = place.ok(&["info", &sid(2)]);
+    assert_eq!(
+        (&fork["parent"], &fork["fork_point"], &fork["message_count"]),
+        (&json!(sid(1)), &json!(3), &json!(5))
+    );
+    assert_eq!(
+        (&fork["agent"], &fork["model"], &fork["scope"]),
+        (&json!("build"), &json!("example-7b"), &json!("example-workspace"))
+    );
+    assert_eq!(fork["title"], "Why? (fork)");
+    assert_eq!(place.ok(&["info", &sid(3)])["parent"], sid(9));
+    let messages = place.messages(&sid(2));
+    assert_eq!(messages[4]["status"], "streaming");
+    assert_eq!(
+        messages[1]["parts"][1],
+        json!({"type": "tool_call", "id": "call_1", "name": "read_file", "arguments": "{\"path\": \"build.log\"}"})
+    );
+    assert_eq!(
+        messages[2]["parts"],
+        json!([{"type": "tool_result", "call_id": "call_1", "content": "error: no such module\n"}])
+    );
+    let failed = &place.messages(&sid(3))[0];
+    assert_eq!((&failed["role"], &failed["parts"][0]["is_error"]), (&json!("tool"), &json!(true)));
+
+    let exported = place.ok(&["export", "nomadarch", "out"]);
+    assert_eq!(exported["problems"], json!([]));
+    place.check_same(&NOMAD_FILES);
+    let exported = place.ok(&["export", "nomadarch", "out"]);
+    assert!(exported["files"].as_array().unwrap().iter().all(|file| file["written"] == false));
+}
+
+#[test]
+fn a_fork_never_sees_what_becomes_of_its_parent() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    place.ok(&["import", "nomadarch", "in"]);
+    place.ok(&["revert", &sid(1), "--to", "1"]);
+    place.ok(&["rm", &sid(4)]);
+    assert_eq!(place.messages(&sid(2)).len(), 5);
+    let exported = place.ok(&["export", "nomadarch", "out"]);
+    assert_eq!(exported["problems"][0]["session"], json!(sid(1)));
+    let (old, new) = (place.value(&format!("in/{WORKSPACE}")), place.value(&format!("out/{WORKSPACE}")));
+    assert_eq!(new["sessions"][sid(1)]["messageIds"], json!([mid(1)]));
+    assert_eq!(new["sessions"][sid(2)], old["sessions"][sid(2)]);
+    assert_eq!(new["sessions"].get(sid(4)), None);
+    assert_eq!(new["messages"].get(mid(4)), None);
+    // Nothing that was hidden or changed here is undone, and nothing comes twice.
+    let again = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!(counts(&again)[2], 0);
+    check_problems(&again, &[("sessions.json", "in the trash")]);
+    assert_eq!(place.messages(&sid(1)).len(), 1);
+}
+
+#[test]
+fn a_nomadarch_session_that_grew_is_topped_up_and_changed_messages_are_brought_up_to_date() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    place.ok(&["import", "nomadarch", "in"]);
+    place.edit(&format!("in/{WORKSPACE}"), |file| {
+        let messages = file["messages"].as_object_mut().unwrap();
+        let streamed = &mut messages[&mid(6)];
+        streamed["content"] = "On it, and done".into();
+        streamed["status"] = "completed".into();
+        streamed["updatedAt"] = 1_767_323_200_000_u64.into();
+        streamed["later"] = json!({"x": null});
+        // A record that the parent and two forks share.
+        let shared = &mut messages[&mid(1)];
+        shared.as_object_mut().unwrap().remove("status");
+        shared["content"] = "Why does the build fail now?".into();
+        shared["updatedAt"] = 1_767_323_200_001_u64.into();
+        let mut more = messages[&mid(5)].clone();
+        more["id"] = mid(11).into();
+        more["createdAt"] = 1_767_323_210_000_u64.into();
+        more["updatedAt"] = 1_767_323_210_000_u64.into();
+        messages.insert(mid(11), more);
+        let fork = &mut file["sessions"][sid(2)];
+        fork["messageIds"].as_array_mut().unwrap().push(mid(11).into());
+        fork["updatedAt"] = 1_767_323_210_000_u64.into();
+    });
+    let grown = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!((counts(&grown)[2], &grown["changed_messages"], problems(&grown).len()), (1, &json!(4), 0));
+    let messages = place.messages(&sid(2));
+    assert_eq!((&messages[4]["parts"][0]["text"], messages.len()), (&json!("On it, and done"), 6));
+    assert_eq!(messages[0].get("status"), None);
+    assert_eq!(place.told(&sid(4))[0], "Why does the build fail now?");
+    place.ok(&["export", "nomadarch", "out"]);
+    place.check_same(&NOMAD_FILES);
+    let again = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!((counts(&again)[2], &again["changed_messages"]), (0, &json!(0)));
+}
+
+#[test]
+fn an_older_copy_of_a_nomadarch_file_changes_nothing() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    let old = place.text(&format!("in/{WORKSPACE}"));
+    place.edit(&format!("in/{WORKSPACE}"), |file| {
+        file["messages"][mid(6)]["content"] = "newer".into();
+        file["messages"][mid(6)]["updatedAt"] = 1_767_323_200_000_u64.into();
+    });
+    place.ok(&["import", "nomadarch", "in"]);
+    place.file(&format!("in/{WORKSPACE}"), old);
+    let older = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!((counts(&older)[2], &older["changed_messages"]), (0, &json!(0)));
+    assert_eq!(place.told(&sid(2)).last().unwrap(), "newer");
+}
+
+#[test]
+fn a_revert_of_nomadarch_is_one_here_and_can_be_undone() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    place.edit(&format!("in/{WORKSPACE}"), |file| {
+        file["sessions"][sid(1)]["revert"] = json!({"messageID": mid(3), "reason": "no"});
+        file["sessions"][sid(3)]["revert"] = json!({"messageID": "gone"});
+    });
+    let imported = place.ok(&["import", "nomadarch", "in"]);
+    check_problems(&imported, &[("sessions.json", "reverted to a message that it has not")]);
+    assert_eq!(place.messages(&sid(1)).len(), 2);
+    assert_eq!(place.messages(&sid(4)).len(), 4, "the fork is another session");
+    place.ok(&["unrevert", &sid(1)]);
+    assert_eq!(place.messages(&sid(1)).len(), 4);
+    // It was undone here, so importing again does not do it again.
+    place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!(place.messages(&sid(1)).len(), 4);
+    place.ok(&["export", "nomadarch", "out"]);
+    assert_eq!(
+        place.value(&format!("out/{WORKSPACE}"))["sessions"][sid(1)]["messageIds"].as_array().unwrap().len(),
+        4
+    );
+}
+
+#[test]
+fn any_session_can_be_written_for_nomadarch() {
+    let place = Place::new();
+    place.ok(&["new", "--id", "mine", "--title", "Mine", "--scope", "../x"]);
+    place.ok(&["append", "mine", "hello"]);
+    place.ok(&["fork", "mine", "--id", "forked"]);
+    place.ok(&["append", "forked", "more"]);
+    let exported = place.ok(&["export", "nomadarch", "out", "mine", "forked"]);
+    assert_eq!(exported["files"].as_array().unwrap().len(), 1);
+    let file = exported["files"][0]["file"].as_str().unwrap();
+    assert!(file.starts_with("out/workspace-"), "{file}");
+    let written = place.value(file);
+    let forked = &written["sessions"]["forked"];
+    assert_eq!(
+        (&forked["parentId"], &forked["title"], &forked["workspaceId"]),
+        (&json!("mine"), &json!("Mine (fork)"), &json!("../x"))
+    );
+    let id = written["sessions"]["mine"]["messageIds"][0].as_str().unwrap();
+    assert_eq!((&forked["messageIds"][0], written["messages"].as_object().unwrap().len()), (&json!(id), 2));
+    let message = &written["messages"][id];
+    assert_eq!(
+        (&message["content"], &message["role"], &message["sessionId"]),
+        (&json!("hello"), &json!("user"), &json!("mine"))
+    );
+    assert_eq!(message["parts"], json!([{"type": "text", "content": "hello"}]));
+
+    let other = Place::new();
+    other.file("in/ws/sessions.json", place.text(file));
+    assert_eq!(counts(&other.ok(&["import", "nomadarch", "in/ws"])), [2, 0, 2, 1]);
+}
+
+#[test]
+fn of_damaged_nomadarch_files_everything_around_the_damage_is_taken() {
+    let message = |id: &str, session: &str| json!({"id": id, "sessionId": session, "role": "user", "content": id, "createdAt": 5, "updatedAt": 5});
+    let session = |id: &str, ids: Value| json!({"id": id, "workspaceId": "w", "title": "T", "parentId": null, "createdAt": 1, "updatedAt": 2, "messageIds": ids});
+    let place = Place::new();
+    let mut wrong_title = session("wrong", json!(["m1"]));
+    wrong_title["title"] = 5.into();
+    wrong_title["parentId"] = json!(["p"]);
+    wrong_title["workspaceId"] = "elsewhere".into();
+    let mut bad_status = message("m4", "a");
+    bad_status["status"] = "gone".into();
+    let mut other_id = message("m5", "a");
+    other_id["id"] = "m55".into();
+    let file = json!({
+        "sessions": {
+            "a": session("a", json!(["m1", "gone", "m2", "m1", 7, "m4", "m5"])),
+            "lists nothing": session("lists nothing", json!("m3")),
+            "none": null,
+            "wrong": wrong_title,
+            "": session("", json!(["m6"])),
+            "inside": session("other", json!([])),
+        },
+        "messages": {
+            "m1": message("m1", "a"), "m2": "two", "m3": message("m3", "lists nothing"), "m4": bad_status, "m5": other_id,
+            "m6": message("m6", ""), "orphan": message("orphan", "a")
+        },
+        "version": 2
+    });
+    place.file("in/w/sessions.json", file.to_string());
+    place.file("in/stray.txt", "");
+    place.file("in/empty/x", "");
+    let f = "sessions.json";
+    let expected = [
+        (f, "the member \"version\""),
+        (f, "session \"none\" is not an object"),
+        (f, "lists message \"gone\", which is not there"),
+        (f, "lists message \"m1\" twice"),
+        (f, "lists message \"7\", which is not there"),
+        (f, "without a role"),
+        (f, "message \"m2\" says another id"),
+        (f, "message \"m4\" has an unknown status"),
+        (f, "message \"m5\" says another id"),
+        (f, "session lists nothing has no list"),
+        (f, "`title` of the session is not a text"),
+        (f, "parent of session wrong"),
+        (f, "session wrong says another workspace"),
+        (f, "the id \"\" cannot be one here"),
+        (f, "session inside says another id"),
+        (f, "no session lists message \"orphan\""),
+        ("stray.txt", "not a workspace"),
+        ("empty", "has no sessions.json"),
+    ];
+    let imported = place.ok(&["import", "nomadarch", "in"]);
+    check_problems(&imported, &expected);
+    assert_eq!(counts(&imported)[0], 5);
+    assert_eq!(place.told("a"), ["m1", "m4", "m5"]);
+    assert_eq!(place.messages("a").len(), 4);
+    assert_eq!(place.told("lists nothing"), ["m3"]);
+    let again = place.ok(&["import", "nomadarch", "in"]);
+    assert_eq!((counts(&again)[2], &again["changed_messages"]), (0, &json!(0)));
+
+    place.ok(&["export", "nomadarch", "out"]);
+    let (old, new) = (place.value("in/w/sessions.json"), place.value("out/w/sessions.json"));
+    assert_eq!(new["sessions"][""], old["sessions"][""]);
+    for id in ["m1", "m2", "m3", "m4", "m5", "m6"] {
+        assert_eq!(new["messages"][id], old["messages"][id], "{id}");
+    }
+}
+
+#[test]
+fn a_torn_nomadarch_file_gives_what_stands_before_the_damage() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    let text = place.text(&format!("in/{WORKSPACE}"));
+    let torn_at = |at: &str| text.split_at(text.rfind(at).unwrap()).0.to_owned();
+    let in_messages = torn_at("\"Try another way.\"");
+    let in_sessions = torn_at("\"Another fork\"");
+    for (content, sessions, messages, reason) in [
+        (in_messages.as_str(), 4, 4, "torn"),
+        (in_sessions.as_str(), 4, 0, "torn"),
+        ("", 0, 0, "not a JSON object"),
+        ("\0\0\0", 0, 0, "not a JSON object"),
+        ("[]", 0, 0, "not a JSON object"),
+        ("{}", 0, 0, "no `sessions`"),
+        ("{\"sessions\":[],\"messages\":7}", 0, 0, "`messages` is not an object"),
+    ] {
+        let place = Place::new();
+        place.file("in/example-workspace/sessions.json", content);
+        let imported = place.ok(&["import", "nomadarch", "in/example-workspace"]);
+        assert_eq!((counts(&imported)[0], counts(&imported)[2]), (sessions, messages), "{reason}");
+        assert!(problems(&imported).iter().any(|told| told.contains(reason)), "{reason}: {imported}");
+        // The whole file comes later, and nothing is missing or there twice.
+        place.file("in/example-workspace/sessions.json", &text);
+        place.ok(&["import", "nomadarch", "in"]);
+        for (number, count) in [(1, 4), (2, 5), (3, 2), (4, 4)] {
+            assert_eq!(place.messages(&sid(number)).len(), count, "{reason} {number}");
+        }
+    }
+}

@@ -53,6 +53,12 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Import(Import::Nanocoder(args)) => {
             import::layout(&mut context, Layout::Nanocoder, &args.paths)
         }
+        Command::Import(Import::Nomadarch(args)) => {
+            import::layout(&mut context, Layout::NomadArch, &args.paths)
+        }
+        Command::Export(Export::Nomadarch(args)) => {
+            export::run(&mut context, Layout::NomadArch, &args.directory, &args.ids)
+        }
         Command::Export(Export::Nanocoder(args)) => {
             export::run(&mut context, Layout::Nanocoder, &args.directory, &args.ids)
         }

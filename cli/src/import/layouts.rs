@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sessile::Store;
-use sessile::import::nanocoder;
+use sessile::import::{nanocoder, nomadarch};
 
 use super::{Skipped, Summary, Taking};
 
@@ -16,6 +16,7 @@ use super::{Skipped, Summary, Taking};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     Nanocoder,
+    NomadArch,
 }
 
 impl Layout {
@@ -23,6 +24,7 @@ impl Layout {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nanocoder => nanocoder::FORMAT,
+            Self::NomadArch => nomadarch::FORMAT,
         }
     }
 
@@ -38,6 +40,8 @@ impl Layout {
         match self {
             Self::Nanocoder if path.is_dir() => walk.nanocoder(path),
             Self::Nanocoder => walk.nanocoder_session(path, None),
+            Self::NomadArch if path.is_dir() => walk.nomadarch(path),
+            Self::NomadArch => walk.nomadarch_workspace(path),
         }
     }
 }
@@ -93,6 +97,39 @@ impl Walk<'_> {
             taking.note(None, "the index does not name this session; taken all the same".to_owned());
         }
         taking.file(import)
+    }
+
+    /// A workspace's directory, or the directory of all workspaces.
+    fn nomadarch(&mut self, directory: &Path) -> Result<()> {
+        let own = directory.join(nomadarch::STORE);
+        if own.is_file() {
+            return self.nomadarch_workspace(&own);
+        }
+        for (path, kind) in self.entries(directory) {
+            let store = path.join(nomadarch::STORE);
+            match () {
+                () if kind.is_dir() && store.is_file() => self.nomadarch_workspace(&store)?,
+                () if kind.is_dir() => self.skip(&path, format!("has no {}", nomadarch::STORE)),
+                () if kind.is_symlink() => self.skip(&path, "a link; give the directory itself"),
+                () => self.skip(&path, "not a workspace of NomadArch"),
+            }
+        }
+        Ok(())
+    }
+
+    /// One file. Its sessions are taken one after the other, so that only one of them is in memory as ours.
+    fn nomadarch_workspace(&mut self, file: &Path) -> Result<()> {
+        let Some(bytes) = self.read(file) else { return Ok(()) };
+        // Only the whole path names the directory for sure.
+        let whole = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let workspace = whole.parent().map(name).unwrap_or_default();
+        let mut taking = self.taking(file, &format!("{workspace}/{}", nomadarch::STORE));
+        let mut reading = nomadarch::Workspace::read(&workspace, &bytes);
+        for session in &mut reading {
+            taking.session(&session)?;
+        }
+        taking.note_file(reading.finish());
+        Ok(())
     }
 
     fn taking(&mut self, path: &Path, file: &str) -> Taking<'_> {

@@ -6,6 +6,7 @@
 //! counted, never dropped in silence.
 
 pub mod nanocoder;
+pub mod nomadarch;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

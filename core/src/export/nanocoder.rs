@@ -3,8 +3,8 @@
 use super::{Kept, Lost, Overlay, Stored, View, iso_utc, lose, result_text};
 use crate::facts::Session;
 use crate::id::{fingerprint, parse_uuid, uuid_text};
-use crate::import::nanocoder::{FORMAT, MANUAL, MESSAGES, scope_of, title_of};
-use crate::import::{Members, decode_string, is_string};
+use crate::import::nanocoder::{FORMAT, MANUAL, MESSAGES, scope_of};
+use crate::import::{Members, decode_string, is_string, title_of};
 use crate::json;
 
 pub use crate::import::nanocoder::INDEX;

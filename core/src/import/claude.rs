@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Import, ImportedExtra, ImportedMessage, ImportedSession, Members, Place, Record, cut, decode_string,
-    fingerprint, is_id, is_string, parse_utc_ms, read_records, write_key,
+    fingerprint, is_id, is_string, parents_first, parse_utc_ms, read_records, write_key,
 };
 use crate::json::{elements, quote};
 use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TITLE_BYTES_MAX};
@@ -463,27 +463,6 @@ impl SideChains {
 fn root_name(entry: &Entry) -> String {
     let key = entry.message.as_ref().map(|message| message.key.as_str());
     format!("sidechain-{}", entry.uuid.as_deref().or(key).unwrap_or_default())
-}
-
-/// File order, except that a parent that stands later than its child comes before it.
-fn parents_first(parents: &[Option<usize>]) -> Vec<usize> {
-    let mut is_placed = vec![false; parents.len()];
-    let mut order = Vec::with_capacity(parents.len());
-    for start in 0..parents.len() {
-        let mut waiting = Vec::new();
-        let mut next = Some(start);
-        while let Some(index) = next
-            && let Some(is_placed) = is_placed.get_mut(index)
-            && !*is_placed
-        {
-            // Set before it is placed: entries that are each other's ancestors end the walk too.
-            *is_placed = true;
-            waiting.push(index);
-            next = parents.get(index).copied().flatten();
-        }
-        order.extend(waiting.into_iter().rev());
-    }
-    order
 }
 
 /// The entries in `order`, each with its side chain.

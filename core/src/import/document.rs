@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{DEPTH_MAX, Import, ImportedMessage, Members, Place, decode_string, depth, mend, write_key};
+use super::{
+    DEPTH_MAX, Import, ImportedMessage, Members, Place, cut, decode_string, depth, is_string, mend, write_key,
+};
 use crate::id::{base32, check_id, fingerprint};
 use crate::json::{self, elements, quote};
-use crate::limits::METADATA_BYTES_MAX;
+use crate::limits::{METADATA_BYTES_MAX, NUMBER_MAX, TITLE_BYTES_MAX};
 use crate::message::ROLES;
 
 /// How much of a session's metadata what is kept may take. The rest is for the host and for the import's own notes.
@@ -193,10 +195,8 @@ impl MessageFormat {
             parts.extend(made);
         }
         let version = envelope.updated_ms.map(|ms| {
-            format!(
-                "{ms:016}-{}",
-                base32(fingerprint(&format!("{}{}", envelope.is_hidden, original.unwrap_or(&text))))
-            )
+            let says = original.map_or_else(|| json::canonical(&text), str::to_owned);
+            format!("{ms:016}-{}", base32(fingerprint(&format!("{}{says}", envelope.is_hidden))))
         });
 
         let mut out = String::with_capacity(text.len() + 256);
@@ -371,6 +371,19 @@ pub(super) fn usable_id(text: Cow<'_, str>) -> Option<String> {
     check_id("id", &text).is_ok().then(|| text.into_owned())
 }
 
+/// The id of something that the file calls `text`: itself, or where the store does not take it, one made of it.
+pub(crate) fn id_for(text: &str) -> String {
+    match check_id("id", text) {
+        Ok(()) => text.to_owned(),
+        Err(_) => format!("id-{}", base32(fingerprint(text))),
+    }
+}
+
+/// Milliseconds since 1970 that the store can hold.
+pub(super) fn ms_of(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|ms| *ms <= NUMBER_MAX)
+}
+
 /// Notes every member of `names` that is there and no string.
 pub(super) fn note_wrong_strings(members: &Members<'_>, names: &[&str], place: Place, import: &mut Import) {
     for name in names {
@@ -383,6 +396,53 @@ pub(super) fn note_wrong_strings(members: &Members<'_>, names: &[&str], place: P
             Some(_) => {}
         }
     }
+}
+
+/// A title, cut to what the store takes.
+pub(crate) fn title_of(title: &str) -> String {
+    cut(title.to_owned(), TITLE_BYTES_MAX)
+}
+
+/// A part of a text that is not empty.
+pub(super) fn text_part(kind: &str, value: &str) -> Option<Vec<String>> {
+    (is_string(value) && value != "\"\"").then(|| vec![format!("{{\"type\":\"{kind}\",\"text\":{value}}}")])
+}
+
+/// The text of the only part.
+pub(super) fn text_of_part(parts: &[Members<'_>]) -> Option<String> {
+    parts.first()?.get("text").map(str::to_owned)
+}
+
+/// The part of a content: what a tool has answered, where the message names its call under `call_key`, else a text.
+pub(super) fn content_part(value: &str, message: &Members<'_>, call_key: &str) -> Option<Vec<String>> {
+    match message.get(call_key).filter(|call| is_string(call)) {
+        Some(call) if message.string("role").is_some_and(|role| role == "tool") => {
+            Some(vec![format!("{{\"type\":\"tool_result\",\"call_id\":{call},\"content\":{value}}}")])
+        }
+        _ => text_part("text", value),
+    }
+}
+
+/// The way back of [`content_part`].
+pub(super) fn content_of_part(parts: &[Members<'_>]) -> Option<String> {
+    let part = parts.first()?;
+    part.get("text").or(part.get("content")).map(str::to_owned)
+}
+
+/// The part of a tool call `{id, function: {name, arguments}}`.
+pub(super) fn call_part(call: &str) -> Option<String> {
+    let call = Members::parse(call)?;
+    let function = Members::parse(call.get("function")?)?;
+    let (id, name) =
+        (call.get("id").filter(|id| is_string(id))?, function.get("name").filter(|name| is_string(name))?);
+    let arguments = function.get("arguments")?;
+    Some(format!("{{\"type\":\"tool_call\",\"id\":{id},\"name\":{name},\"arguments\":{arguments}}}"))
+}
+
+/// The tool call of a part, with more members behind the id.
+pub(crate) fn call_of_part(part: &Members<'_>, more: &str) -> Option<String> {
+    let (id, name, arguments) = (part.get("id")?, part.get("name")?, part.get("arguments")?);
+    Some(format!("{{\"id\":{id}{more},\"function\":{{\"name\":{name},\"arguments\":{arguments}}}}}"))
 }
 
 #[cfg(test)]

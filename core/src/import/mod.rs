@@ -11,9 +11,10 @@
 pub mod claude;
 mod document;
 pub mod nanocoder;
+pub mod nomadarch;
 
 pub use document::patch_of;
-pub(crate) use nanocoder::call_of_part;
+pub(crate) use document::{call_of_part, id_for, title_of};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -581,6 +582,27 @@ pub(crate) fn decode_string(value: &str) -> Option<Cow<'_, str>> {
 
 fn inside_quotes(value: &str) -> &str {
     value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
+}
+
+/// File order, except that a parent that stands later than its child comes before it.
+pub(crate) fn parents_first(parents: &[Option<usize>]) -> Vec<usize> {
+    let mut is_placed = vec![false; parents.len()];
+    let mut order = Vec::with_capacity(parents.len());
+    for start in 0..parents.len() {
+        let mut waiting = Vec::new();
+        let mut next = Some(start);
+        while let Some(index) = next
+            && let Some(is_placed) = is_placed.get_mut(index)
+            && !*is_placed
+        {
+            // Set before it is placed: entries that are each other's ancestors end the walk too.
+            *is_placed = true;
+            waiting.push(index);
+            next = parents.get(index).copied().flatten();
+        }
+        order.extend(waiting.into_iter().rev());
+    }
+    order
 }
 
 /// Whether a text can be an id in the store, and a part of a longer one.

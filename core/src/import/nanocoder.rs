@@ -7,13 +7,14 @@
 use std::borrow::Cow;
 
 use super::document::{
-    ContentKeys, Envelope, MessageFormat, Pieces, Shown, kept, note_wrong_strings, number_lines, place_of,
-    text_of, usable_id,
+    ContentKeys, Envelope, MessageFormat, Pieces, Shown, call_of_part, call_part, content_of_part,
+    content_part, kept, note_wrong_strings, number_lines, place_of, text_of, text_of_part, text_part,
+    title_of, usable_id,
 };
-use super::{Import, ImportedSession, Members, Place, cut, parse_utc_ms};
+use super::{Import, ImportedSession, Members, Place, parse_utc_ms};
 use crate::id::parse_uuid;
 use crate::json::{elements, quote};
-use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX, TITLE_BYTES_MAX};
+use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX};
 
 /// The name of the format: the agent of its sessions, and their member of the metadata.
 pub const FORMAT: &str = "nanocoder";
@@ -28,8 +29,16 @@ const TEXTS: [&str; 7] =
 pub(crate) const MESSAGES: MessageFormat = MessageFormat {
     name: FORMAT,
     shown: &[
-        Shown { key: "reasoning", to_parts: thinking_part, from_parts: text_of_part },
-        Shown { key: "content", to_parts: content_part, from_parts: content_of_part },
+        Shown {
+            key: "reasoning",
+            to_parts: |value, _| text_part("thinking", value),
+            from_parts: text_of_part,
+        },
+        Shown {
+            key: "content",
+            to_parts: |value, message| content_part(value, message, "tool_call_id"),
+            from_parts: content_of_part,
+        },
         Shown { key: "images", to_parts: image_parts, from_parts: images_of_parts },
         Shown { key: "tool_calls", to_parts: call_parts, from_parts: calls_of_parts },
     ],
@@ -176,42 +185,6 @@ pub(crate) fn scope_of(directory: &str) -> Option<String> {
     (scope.len() <= SCOPE_BYTES_MAX && !scope.contains('\0')).then(|| scope.to_owned())
 }
 
-pub(crate) fn title_of(title: &str) -> String {
-    cut(title.to_owned(), TITLE_BYTES_MAX)
-}
-
-fn thinking_part(value: &str, _: &Members<'_>) -> Option<Vec<String>> {
-    text_part("thinking", value)
-}
-
-/// The content is a text, or what a tool has answered.
-fn content_part(value: &str, message: &Members<'_>) -> Option<Vec<String>> {
-    match message.get("tool_call_id") {
-        Some(call) if message.string("role").is_some_and(|role| role == "tool") && is_text(call) => {
-            Some(vec![format!("{{\"type\":\"tool_result\",\"call_id\":{call},\"content\":{value}}}")])
-        }
-        _ => text_part("text", value),
-    }
-}
-
-/// A part of a text that is not empty.
-pub(super) fn text_part(kind: &str, value: &str) -> Option<Vec<String>> {
-    (is_text(value) && value != "\"\"").then(|| vec![format!("{{\"type\":\"{kind}\",\"text\":{value}}}")])
-}
-
-pub(super) fn text_of_part(parts: &[Members<'_>]) -> Option<String> {
-    parts.first()?.get("text").map(str::to_owned)
-}
-
-pub(super) fn content_of_part(parts: &[Members<'_>]) -> Option<String> {
-    let part = parts.first()?;
-    part.get("text").or(part.get("content")).map(str::to_owned)
-}
-
-pub(super) fn is_text(value: &str) -> bool {
-    super::is_string(value)
-}
-
 fn image_parts(value: &str, _: &Members<'_>) -> Option<Vec<String>> {
     elements(value)?
         .into_iter()
@@ -232,22 +205,6 @@ fn call_parts(value: &str, _: &Members<'_>) -> Option<Vec<String>> {
 fn calls_of_parts(parts: &[Members<'_>]) -> Option<String> {
     let calls: Option<Vec<String>> = parts.iter().map(|part| call_of_part(part, "")).collect();
     Some(format!("[{}]", calls?.join(",")))
-}
-
-/// The part of a tool call `{id, function: {name, arguments}}`.
-pub(super) fn call_part(call: &str) -> Option<String> {
-    let call = Members::parse(call)?;
-    let function = Members::parse(call.get("function")?)?;
-    let (id, name) =
-        (call.get("id").filter(|id| is_text(id))?, function.get("name").filter(|name| is_text(name))?);
-    let arguments = function.get("arguments")?;
-    Some(format!("{{\"type\":\"tool_call\",\"id\":{id},\"name\":{name},\"arguments\":{arguments}}}"))
-}
-
-/// The tool call of a part, with more members behind the id.
-pub(crate) fn call_of_part(part: &Members<'_>, more: &str) -> Option<String> {
-    let (id, name, arguments) = (part.get("id")?, part.get("name")?, part.get("arguments")?);
-    Some(format!("{{\"id\":{id}{more},\"function\":{{\"name\":{name},\"arguments\":{arguments}}}}}"))
 }
 
 /// A part of an object with some of its members renamed, as `(theirs, ours)`. `None` where it holds no data.
