@@ -391,6 +391,15 @@ Examples:
   sessile import nomadarch ~/data                        every <workspace>/sessions.json
   sessile import nomadarch ~/data/my-workspace")]
     Nomadarch(ImportPaths),
+    /// Import the session of octocode
+    ///
+    /// Its counters are kept in the metadata (`octocode`); importing again brings them up to date. A session that has
+    /// replaced another there is another one here, so that no totals are lost. `export octocode` gives the files back.
+    #[command(after_help = "\
+Examples:
+  sessile import octocode ~/.octocode
+  sessile import octocode session.json")]
+    Octocode(ImportPaths),
 }
 
 #[derive(Args, Debug)]
@@ -421,6 +430,15 @@ Examples:
   sessile export nomadarch data          all sessions that came from NomadArch
   sessile export nomadarch data last     any session")]
     Nomadarch(ExportTo),
+    /// Write a session as the files of octocode
+    ///
+    /// A directory holds one session: the one that is named, else the one that was active last. A file that says the
+    /// same already is left alone; where one says something else nothing is written at all.
+    #[command(after_help = "\
+Examples:
+  sessile export octocode home           the session of octocode that was active last
+  sessile export octocode home 5f3a")]
+    Octocode(ExportTo),
 }
 
 #[derive(Args, Debug)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use sessile::export::{Lost, Printer, Stored, is_from, is_same, nanocoder, nomadarch, page};
+use sessile::export::{Lost, Printer, Stored, is_from, is_same, nanocoder, nomadarch, octocode, page};
 use sessile::{ErrorKind, ListQuery, Select, Session, Store};
 
 use crate::commands::Context;
@@ -52,6 +52,7 @@ pub fn run(context: &mut Context, layout: Layout, directory: &Path, ids: &[Strin
     match layout {
         Layout::Nanocoder => export.nanocoder(directory, &sessions)?,
         Layout::NomadArch => export.nomadarch(directory, &sessions)?,
+        Layout::Octocode => export.octocode(directory, &sessions, !ids.is_empty())?,
     }
     let summary = export.finish()?;
     if context.out.json {
@@ -178,6 +179,35 @@ impl Export<'_> {
             printer.close();
             staged.write(&printer.take())?;
             self.staged.push(staged.sealed()?);
+        }
+        Ok(())
+    }
+
+    /// A directory holds one session: the one that is named, else the one that was active last.
+    fn octocode(&mut self, directory: &Path, sessions: &[Session], named: bool) -> Result<()> {
+        if named && sessions.len() > 1 {
+            let message = "a directory of octocode holds one session; name one, and export each into its own";
+            return Err(error(ErrorKind::Invalid, message));
+        }
+        let last = sessions.iter().max_by_key(|session| (session.facts.updated, &session.id));
+        for session in sessions {
+            if last.is_some_and(|last| last.id != session.id) {
+                self.note(
+                    session,
+                    "a directory holds one session, and another was active later; not written",
+                );
+                continue;
+            }
+            self.begin(session);
+            let mut lost = Lost::new();
+            let files = octocode::files(session, &mut lost);
+            self.note_lost(session, &lost);
+            let named = [(octocode::SESSION, Some(files.session)), (octocode::STATS, files.stats)];
+            for (name, json) in named.into_iter().filter_map(|(name, json)| Some((name, json?))) {
+                let mut printer = Printer::default();
+                printer.value(None, &json);
+                self.stage(directory, name, &printer.take())?;
+            }
         }
         Ok(())
     }

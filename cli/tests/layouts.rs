@@ -708,3 +708,90 @@ fn a_torn_nomadarch_file_gives_what_stands_before_the_damage() {
         }
     }
 }
+
+const OCTO: &str = "0b0f8a5e-1c2d-4e3f-8a9b-0000000000f1";
+
+#[test]
+fn octocode_comes_in_once_and_goes_back_as_it_was() {
+    let place = Place::with_corpus("octocode/home");
+    let first = place.ok(&["import", "octocode", "in"]);
+    assert_eq!((counts(&first), problems(&first).len()), ([1, 0, 0, 0], 0));
+    assert_eq!(counts(&place.ok(&["import", "octocode", "in"])), [0, 1, 0, 0]);
+    let session = place.ok(&["info", OCTO]);
+    assert_eq!(session["metadata"]["octocode"]["stats"][0]["toolCalls"], 42);
+    assert_eq!(session["agent"], "octocode");
+    let log = tree(&place.directory.join("store/sessions"));
+    place.ok(&["import", "octocode", "in/session.json"]);
+    assert_eq!(tree(&place.directory.join("store/sessions")), log, "nothing new, so nothing was written");
+
+    place.ok(&["export", "octocode", "out"]);
+    place.check_same(&["session.json", "stats.json"]);
+}
+
+#[test]
+fn counters_of_octocode_are_brought_up_to_date_and_no_totals_are_lost() {
+    let place = Place::with_corpus("octocode/home");
+    place.ok(&["import", "octocode", "in"]);
+    place.edit("in/session.json", |file| {
+        file["stats"] = json!({"toolCalls": 50, "errors": null, "rateLimits": 0});
+        file["lastActiveAt"] = "2026-02-05T06:07:08.009Z".into();
+    });
+    let grown = place.ok(&["import", "octocode", "in"]);
+    check_problems(&grown, &[("session.json", "`promptCalls`"), ("session.json", "`errors`")]);
+    let stats = place.ok(&["info", OCTO])["metadata"]["octocode"]["stats"].take();
+    assert_eq!(stats, json!([{"toolCalls": 50, "errors": null, "rateLimits": 0}]));
+    place.ok(&["export", "octocode", "out"]);
+    place.check_same(&["session.json", "stats.json"]);
+
+    // Another session has taken the place of the first.
+    place.edit("in/session.json", |file| file["sessionId"] = "another".into());
+    assert_eq!(counts(&place.ok(&["import", "octocode", "in"]))[..2], [1, 0]);
+    assert_eq!(place.ok(&["info", OCTO])["metadata"]["octocode"]["stats"], stats);
+    let (code, message) = place.fails(&["export", "octocode", "both", OCTO, "another"]);
+    assert!(code == 2 && message.contains("holds one session"), "{message}");
+    let exported = place.ok(&["export", "octocode", "one"]);
+    assert_eq!(
+        (&exported["session_ids"], exported["problems"].as_array().unwrap().len()),
+        (&json!(["another"]), 1)
+    );
+}
+
+#[test]
+fn any_session_can_be_written_for_octocode_without_its_messages() {
+    let place = Place::new();
+    place.ok(&["new", "--id", "mine"]);
+    place.ok(&["append", "mine", "hello"]);
+    let exported = place.ok(&["export", "octocode", "out", "mine"]);
+    assert!(exported["problems"][0]["reason"].as_str().unwrap().starts_with("1 messages"), "{exported}");
+    let written = place.value("out/session.json");
+    assert_eq!((&written["version"], &written["sessionId"]), (&json!(1), &json!("mine")));
+    assert_eq!(written["stats"], json!({"toolCalls": 0, "promptCalls": 0, "errors": 0, "rateLimits": 0}));
+}
+
+#[test]
+fn damaged_octocode_files_are_reported() {
+    let whole = Place::with_corpus("octocode/home").text("in/session.json");
+    for (content, sessions, reasons) in [
+        ("", 0, &["not a JSON object"][..]),
+        ("\0\0\0\0", 0, &["not a JSON object"]),
+        ("[]", 0, &["not a JSON object"]),
+        ("{}", 0, &["names no session"]),
+        (&whole.replace(OCTO, "a\\u0000"), 0, &["names no session"]),
+        (whole.split_at(whole.find("lastActive").unwrap()).0, 1, &["torn here", "no `stats`"]),
+        (whole.split_at(whole.find("\"errors\"").unwrap()).0, 1, &["torn here", "`errors`", "`rateLimits`"]),
+        (&whole.replace("\"version\": 1", "\"version\": 2"), 1, &["not the one that is known"]),
+        (&whole.replace("\"2026-01-05T06:07:08.009Z\"", "5"), 1, &["`lastActiveAt`"]),
+    ] {
+        let place = Place::new();
+        place.file("in/session.json", content);
+        place.file("in/session.json.tmp", "{");
+        let imported = place.ok(&["import", "octocode", "in"]);
+        assert_eq!(counts(&imported)[0], sessions, "{content}");
+        let mut expected: Vec<_> = reasons.iter().map(|reason| ("session.json", *reason)).collect();
+        expected.push(("session.json.tmp", "did not finish"));
+        check_problems(&imported, &expected);
+    }
+    let place = Place::new();
+    fs::create_dir(place.directory.join("in")).unwrap();
+    check_problems(&place.ok(&["import", "octocode", "in"]), &[("in", "has no session.json")]);
+}

@@ -59,6 +59,12 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Export(Export::Nomadarch(args)) => {
             export::run(&mut context, Layout::NomadArch, &args.directory, &args.ids)
         }
+        Command::Import(Import::Octocode(args)) => {
+            import::layout(&mut context, Layout::Octocode, &args.paths)
+        }
+        Command::Export(Export::Octocode(args)) => {
+            export::run(&mut context, Layout::Octocode, &args.directory, &args.ids)
+        }
         Command::Export(Export::Nanocoder(args)) => {
             export::run(&mut context, Layout::Nanocoder, &args.directory, &args.ids)
         }

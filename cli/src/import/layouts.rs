@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sessile::Store;
-use sessile::import::{nanocoder, nomadarch};
+use sessile::import::{nanocoder, nomadarch, octocode};
 
 use super::{Skipped, Summary, Taking};
 
@@ -17,6 +17,7 @@ use super::{Skipped, Summary, Taking};
 pub enum Layout {
     Nanocoder,
     NomadArch,
+    Octocode,
 }
 
 impl Layout {
@@ -25,6 +26,7 @@ impl Layout {
         match self {
             Self::Nanocoder => nanocoder::FORMAT,
             Self::NomadArch => nomadarch::FORMAT,
+            Self::Octocode => octocode::FORMAT,
         }
     }
 
@@ -42,6 +44,8 @@ impl Layout {
             Self::Nanocoder => walk.nanocoder_session(path, None),
             Self::NomadArch if path.is_dir() => walk.nomadarch(path),
             Self::NomadArch => walk.nomadarch_workspace(path),
+            Self::Octocode if path.is_dir() => walk.octocode(path),
+            Self::Octocode => walk.octocode_session(path),
         }
     }
 }
@@ -130,6 +134,27 @@ impl Walk<'_> {
         }
         taking.note_file(reading.finish());
         Ok(())
+    }
+
+    /// The home of octocode. Its other files are no sessions.
+    fn octocode(&mut self, home: &Path) -> Result<()> {
+        let leftover = home.join(format!("{}.tmp", octocode::SESSION));
+        if leftover.exists() {
+            self.skip(&leftover, LEFTOVER);
+        }
+        let file = home.join(octocode::SESSION);
+        if file.exists() {
+            return self.octocode_session(&file);
+        }
+        self.skip(home, format!("has no {}", octocode::SESSION));
+        Ok(())
+    }
+
+    fn octocode_session(&mut self, file: &Path) -> Result<()> {
+        let Some(bytes) = self.read(file) else { return Ok(()) };
+        let stats = file.with_file_name(octocode::STATS);
+        let stats = if stats.exists() { self.read(&stats) } else { None };
+        self.taking(file, octocode::SESSION).file(octocode::session(&bytes, stats.as_deref()))
     }
 
     fn taking(&mut self, path: &Path, file: &str) -> Taking<'_> {

@@ -7,6 +7,7 @@
 
 pub mod nanocoder;
 pub mod nomadarch;
+pub mod octocode;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

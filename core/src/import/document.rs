@@ -337,6 +337,17 @@ pub(super) fn kept(
     place: Place,
     import: &mut Import,
 ) -> String {
+    let mut more = more.to_vec();
+    more.retain(|(key, value)| {
+        let fits = value.len() <= KEPT_BYTES_MAX / 4;
+        if !fits {
+            import.note(
+                place,
+                &format!("`{key}` has {} bytes, more than metadata takes; not taken", value.len()),
+            );
+        }
+        fits
+    });
     let size = |member: &(&str, &str)| member.0.len() + member.1.len() + 4;
     let room =
         KEPT_BYTES_MAX.saturating_sub(more.iter().map(|(key, value)| key.len() + value.len() + 4).sum());
@@ -358,7 +369,7 @@ pub(super) fn kept(
         _ => quote(&text),
     };
     let mut out = format!("{{\"{format}\":{{\"session\":[{session}]");
-    for (key, value) in more {
+    for (key, value) in &more {
         write_key(&mut out, 1, key);
         out.push_str(value);
     }

@@ -12,6 +12,7 @@ pub mod claude;
 mod document;
 pub mod nanocoder;
 pub mod nomadarch;
+pub mod octocode;
 
 pub use document::patch_of;
 pub(crate) use document::{call_of_part, id_for, title_of};
