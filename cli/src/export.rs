@@ -317,6 +317,8 @@ impl Staged {
         make_directory(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         let temporary =
             path.with_file_name(format!(".{}.{}.tmp", name.replace('/', "-"), std::process::id()));
+        // A process of the same number may have died here. Nothing else is ever written through.
+        let _ = fs::remove_file(&temporary);
         let file = create(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
         Ok(Self { path, temporary, file: Some(BufWriter::new(file)) })
     }
@@ -347,6 +349,9 @@ impl Staged {
         };
         let own =
             fs::read(&self.temporary).with_context(|| format!("cannot read {}", self.temporary.display()))?;
+        if own == there {
+            return Ok(Some(true));
+        }
         let texts = (String::from_utf8(own), String::from_utf8(there));
         Ok(Some(matches!(texts, (Ok(own), Ok(there)) if is_same(&own, &there))))
     }
@@ -377,12 +382,12 @@ impl Drop for Staged {
 #[cfg(unix)]
 fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
 fn create(path: &Path) -> io::Result<File> {
-    File::create(path)
+    File::create_new(path)
 }
 
 #[cfg(unix)]

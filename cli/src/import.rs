@@ -394,18 +394,10 @@ impl Writing<'_> {
         let known = noted.files.get(self.file).cloned().unwrap_or_default();
 
         // Of a message that changes, each version counts.
-        let keys = || {
-            session.messages.iter().flat_map(|message| {
+        let hash_of = |count: usize| {
+            hash(session.messages.iter().take(count).flat_map(|message| {
                 [Some(message.key.as_str()), message.version.as_deref()].into_iter().flatten()
-            })
-        };
-        let hash_of = |messages: usize| {
-            let texts = session
-                .messages
-                .iter()
-                .take(messages)
-                .map(|message| 1 + usize::from(message.version.is_some()));
-            hash(keys().take(texts.sum()))
+            }))
         };
         let lines = || session.extra.iter().map(|extra| extra.json.as_str());
         let known_messages = if hash_of(known.messages) == known.messages_hash { known.messages } else { 0 };
@@ -526,14 +518,16 @@ impl Writing<'_> {
             Err(cause) if is_of_session(cause.kind) => return Ok(None),
             Err(cause) => return Err(cause),
         }
-        self.store.fork(
-            parent,
-            &ForkOptions {
-                at: Some(MessageRef::Id(last.key.clone())),
-                id: Some(session.id.clone()),
-                title: session.title.clone(),
-            },
-        )?;
+        let options = ForkOptions {
+            at: Some(MessageRef::Id(last.key.clone())),
+            id: Some(session.id.clone()),
+            title: session.title.clone(),
+        };
+        match self.store.fork(parent, &options) {
+            // Whatever is the matter with the parent, the session can stand alone.
+            Err(cause) if is_of_session(cause.kind) => return Ok(None),
+            forked => forked?,
+        };
         // It has begun with its parent's facts.
         let cleared = SessionPatch { metadata: Some(None), ..SessionPatch::default() };
         self.store.update(&session.id, &cleared, &buffered())?;
@@ -757,8 +751,9 @@ impl Writing<'_> {
             .max(latest)
             .unwrap_or_default()
             .max(self.store.get(&session.id)?.facts.updated);
-        // From its first change here on the session is ahead of its file, whatever the file says later.
-        let is_ahead = !is_new && stored.facts.updated > noted_updated;
+        // From its first change here on the session is ahead of its file, whatever the file says later. One whose
+        // import was interrupted has never been level with it.
+        let is_ahead = !is_new && noted_updated > 0 && stored.facts.updated > noted_updated;
         let noted = self.noted(if is_ahead { noted_updated } else { at }, now);
         let metadata = match &session.metadata {
             Some(metadata) => format!("{{{noted},{}", metadata.strip_prefix('{').unwrap_or_default()),

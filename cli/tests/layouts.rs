@@ -505,6 +505,27 @@ fn a_fork_never_sees_what_becomes_of_its_parent() {
 }
 
 #[test]
+fn a_fork_whose_parent_is_another_here_stands_alone() {
+    for change in [&["rm"][..], &["revert", "--to", "1"], &["append", "said here"]] {
+        let place = Place::with_corpus("nomadarch/workspaces");
+        let whole = place.text(&format!("in/{WORKSPACE}"));
+        place.edit(&format!("in/{WORKSPACE}"), |file| {
+            file["sessions"].as_object_mut().unwrap().retain(|id, _| *id == sid(1));
+            file["sessions"][sid(1)]["messageIds"] = json!([mid(1), mid(2)]);
+        });
+        place.ok(&["import", "nomadarch", "in"]);
+        let parent = sid(1);
+        place.ok(&[&change[..1], &[parent.as_str()], &change[1..]].concat());
+        place.file(&format!("in/{WORKSPACE}"), &whole);
+        place.ok(&["import", "nomadarch", "in"]);
+        assert_eq!(place.ok(&["info", &sid(4)])["parent"], sid(1), "{change:?}");
+        let told = place.told(&sid(4));
+        assert_eq!((told.len(), told[3].as_str()), (6, "error: no such module\n"), "{change:?}: {told:?}");
+        assert_eq!(counts(&place.ok(&["import", "nomadarch", "in"]))[2], 0);
+    }
+}
+
+#[test]
 fn a_nomadarch_session_that_grew_is_topped_up_and_changed_messages_are_brought_up_to_date() {
     let place = Place::with_corpus("nomadarch/workspaces");
     place.ok(&["import", "nomadarch", "in"]);
@@ -794,4 +815,27 @@ fn damaged_octocode_files_are_reported() {
     let place = Place::new();
     fs::create_dir(place.directory.join("in")).unwrap();
     check_problems(&place.ok(&["import", "octocode", "in"]), &[("in", "has no session.json")]);
+}
+
+#[test]
+fn a_message_that_is_no_strict_json_for_a_while_comes_back_as_it_was_each_time() {
+    let place = Place::with_corpus("nomadarch/workspaces");
+    let file = format!("in/{WORKSPACE}");
+    let text = place.text(&file);
+    for (round, said) in ["On it", "On it \\ud83d", "On it again"].into_iter().enumerate() {
+        let said = text.replace("\"On it\"", &format!("\"{said}\""));
+        place.file(&file, said.replace("1767323051005", &format!("176732306{round}000")));
+        let imported = place.ok(&["import", "nomadarch", "in"]);
+        assert_eq!(imported["changed_messages"], u32::from(round > 0), "{round}");
+        let out = format!("out{round}");
+        place.ok(&["export", "nomadarch", &out]);
+        // Text for text: values cannot hold what is no strict JSON.
+        let lines = |name: &str| {
+            let mut lines: Vec<String> =
+                place.text(name).lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&format!("{out}/{WORKSPACE}")), lines(&file), "{round}");
+    }
 }
