@@ -1,8 +1,10 @@
 /**
  * The calls of a store, as a table: what each takes, how its arguments reach the component, and how its answer is given
- * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`.
+ * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`; operations stand in `operations.ts`.
  */
-import { InternalError, InvalidError } from "./errors.js";
+import { lift, page, session } from "./answers.js";
+import { InvalidError } from "./errors.js";
+import { operations } from "./operations.js";
 import {
   clearable,
   count,
@@ -19,14 +21,15 @@ import {
   required,
   size,
   text,
+  time,
   variant,
   type Members,
   type Shape,
 } from "./shapes.js";
-import type { Calls, Page, Signal, StoredMessage } from "./types.js";
+import type { Calls, Signal } from "./types.js";
 
 /** One call. */
-interface Call {
+export interface Call {
   /** The component's function, where it has another name. */
   readonly name?: string;
   /** The arguments before the options. */
@@ -62,7 +65,7 @@ const newSession = record({
   parent: optional(text),
   tags: otherwise([], list(text)),
   metadata: optional(json),
-  createdAt: optional(count),
+  createdAt: optional(time),
 });
 
 const sessionPatch = record({
@@ -81,7 +84,7 @@ const writeOptions = {
   durability: otherwise("synced", oneOf("buffered", "synced")),
   expectHead: optional(count),
   op: optional(text),
-  at: optional(count),
+  at: optional(time),
 };
 
 const limit = otherwise(100, size);
@@ -113,28 +116,6 @@ const change = variant({
 
 const id = ["id", text] as const;
 const to = ["to", reference] as const;
-
-/** A session's metadata is JSON text in the component. */
-function session<S extends { metadata: unknown }>(lifted: S): S {
-  if (typeof lifted.metadata === "string") lifted.metadata = JSON.parse(lifted.metadata);
-  return lifted;
-}
-
-/** A message as the component writes it. */
-interface WrittenMessage extends Pick<StoredMessage, "seq" | "id" | "parent" | "message"> {
-  readonly created_at: number;
-  readonly updated_at: number;
-}
-
-function page({ messages, ...rest }: Page<string>): Page {
-  const written = JSON.parse(messages) as WrittenMessage[];
-  return {
-    messages: written.map(({ seq, id, parent, created_at, updated_at, message }) => {
-      return { seq, id, parent, createdAt: created_at, updatedAt: updated_at, message };
-    }),
-    ...rest,
-  };
-}
 
 export const calls: { readonly [Name in keyof Calls]: Call } = {
   create: { args: [["session", newSession, {}]], answer: session },
@@ -193,6 +174,7 @@ export const calls: { readonly [Name in keyof Calls]: Call } = {
     order: ({ repair }) => [repair],
     answer: (report: string) => JSON.parse(report),
   },
+  ...operations,
 };
 
 const signal: Shape = (value, at) => {
@@ -207,7 +189,7 @@ function preparer(method: string, call: Call): (given: readonly unknown[]) => Pr
   const options = record({ ...call.options, signal: optional(signal) });
   return (given) => {
     if (given.length > args.length + 1) {
-      throw new InvalidError(`\`${method}\` takes at most ${args.length + 1} arguments, not ${given.length}`);
+      throw new InvalidError(`\`${method}\` takes at most ${args.length + 1} argument${args.length === 0 ? "" : "s"}, not ${given.length}`);
     }
     const lowered = args.map(([at, shape, absent], index) => shape(given[index] === undefined ? absent : given[index], at));
     const { signal, ...rest } = options(given[args.length] ?? {}, "options") as Record<string, unknown>;
@@ -224,17 +206,3 @@ function preparer(method: string, call: Call): (given: readonly unknown[]) => Pr
 }
 
 export const preparers = new Map(Object.entries(calls).map(([method, call]) => [method, preparer(method, call)]));
-
-/** Makes the component's values JavaScript's: whole numbers are numbers, and what is absent is `null`. */
-export function lift(value: unknown): unknown {
-  if (typeof value === "bigint") {
-    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
-    throw new InternalError(`the store gave the number ${value}, which is beyond 2^53; please report this`);
-  }
-  if (value instanceof BigUint64Array) return Array.from(value, lift);
-  if (Array.isArray(value)) return value.map(lift);
-  if (typeof value !== "object" || value === null) return value;
-  const lifted: Record<string, unknown> = {};
-  for (const [name, member] of Object.entries(value)) lifted[name] = member === undefined ? null : lift(member);
-  return lifted;
-}

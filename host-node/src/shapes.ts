@@ -5,12 +5,13 @@
  * component is called. The limits of lengths are the core's business.
  */
 import { InvalidError } from "./errors.js";
+import { snakeCase } from "./names.js";
 
 /** Checks a value and returns it as the component takes it. `at` names the value in messages. */
 export type Shape = (value: unknown, at: string) => unknown;
 
 /** A member that may be left out, with what it then is. */
-interface Member {
+export interface Member {
   readonly shape: Shape;
   readonly absent?: { readonly value: unknown };
   /** Whether `null` is as good as leaving it out. */
@@ -41,6 +42,16 @@ function integer(value: unknown, at: string, max: number): number {
 /** A number that every language holds exactly: below 2^53. */
 export const count: Shape = (value, at) => BigInt(integer(value, at, Number.MAX_SAFE_INTEGER));
 
+/** A time: milliseconds since 1970, or a `Date`. */
+export const time: Shape = (value, at) => count(value instanceof Date ? value.getTime() : value, at);
+
+/** Any number that JSON can say. */
+export const finite: Shape = (value, at) => {
+  if (typeof value !== "number") refuse(at, value, "a number");
+  if (Number.isFinite(value)) return value;
+  throw new InvalidError(`\`${at}\` must be finite, not ${value}`);
+};
+
 /** A number below 2^32. */
 export const size: Shape = (value, at) => integer(value, at, 0xffff_ffff);
 
@@ -58,6 +69,20 @@ export const list =
 
 /** JSON: text as it is, or a value that is written as text. */
 export const json: Shape = (value, at) => (typeof value === "string" ? text(value, at) : stringify(value, at));
+
+/** JSON of the caller's own inside of a request: any value, and a string is one too. */
+export const value: Shape = (value, at) => new Written(stringify(value, at));
+
+/** An object whose names are the caller's own. */
+export const named =
+  (element: Shape): Shape =>
+  (value, at) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) refuse(at, value, "an object");
+    const members = Object.entries(value).map(([name, member]) => {
+      return `${JSON.stringify(text(name, `a name in ${at}`))}:${write(element(member, `${at}.${name}`))}`;
+    });
+    return new Written(`{${members.join()}}`);
+  };
 
 /** Messages: one, or an array of them, written as the text of an array. */
 export const messages: Shape = (value, at) => {
@@ -118,6 +143,21 @@ export function variant(cases: Readonly<Record<string, { shape: Shape; tag?: str
     }
     throw new InvalidError(`\`${at}\` must have one of the members ${entries.map(([name]) => name).join(", ")}`);
   };
+}
+
+/** JSON text that a request has as it is. */
+class Written {
+  constructor(readonly text: string) {}
+}
+
+/** Writes what shapes have made as JSON: members have the contract's names, and those that are absent are left out. */
+export function write(value: unknown): string {
+  if (value instanceof Written) return value.text;
+  if (typeof value === "bigint") return String(value);
+  if (Array.isArray(value)) return `[${value.map(write).join()}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([name, member]) => `"${snakeCase(name)}":${write(member)}`).join()}}`;
 }
 
 function stringify(value: unknown, at: string): string {

@@ -4,6 +4,10 @@
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import type { Operations } from "./operation-types.js";
+
+export type * from "./operation-types.js";
+
 /** A value that JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
 
@@ -11,6 +15,9 @@ export type Json = string | number | boolean | null | readonly Json[] | JsonObje
 export interface JsonObject {
   readonly [member: string]: Json | undefined;
 }
+
+/** A time that is given: milliseconds, or a `Date`. What is given out is milliseconds. */
+export type Time = number | Date;
 
 /** An `AbortSignal`, as far as a store needs one. */
 export interface Signal {
@@ -49,8 +56,8 @@ export interface WriteOptions extends CallOptions {
    * nothing and returns what the first time returned.
    */
   readonly op?: string | null | undefined;
-  /** When it happened, in ms, for what comes from elsewhere. Default: now. */
-  readonly at?: number | null | undefined;
+  /** When it happened, for what comes from elsewhere. Default: now. */
+  readonly at?: Time | null | undefined;
 }
 
 /** What a session is doing, as far as its host has said. */
@@ -80,8 +87,8 @@ export interface NewSession {
   readonly tags?: readonly string[] | undefined;
   /** A JSON object of at most 64 KiB, or its text. */
   readonly metadata?: object | string | null | undefined;
-  /** When it began, in ms, for sessions that come from elsewhere. Default: now. */
-  readonly createdAt?: number | null | undefined;
+  /** When it began, for sessions that come from elsewhere. Default: now. */
+  readonly createdAt?: Time | null | undefined;
 }
 
 /** A change of a session's facts. What is left out stays, `null` clears. */
@@ -388,7 +395,7 @@ export interface DoctorReport {
  * arguments are `invalid` and change nothing; after `close` every call is `closed`. The other errors of each call are
  * named with it.
  */
-export interface Calls {
+export interface Calls extends Operations {
   /** Makes a session. It survives power loss. Errors: `conflict` (the id is taken). */
   create(session?: NewSession, options?: CallOptions): Session;
   /** Returns a session, also one in the trash. Errors: `not-found`. */

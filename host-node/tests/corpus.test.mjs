@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { openStoreSync } from "../dist/index.js";
-import { calls } from "../dist/internal.js";
+import { calls, engines, openSyncWith, operations, snakeCase } from "../dist/internal.js";
 import { runFile } from "./corpus.mjs";
 import { dump } from "./support/calls.mjs";
 import { copy, files, scratch } from "./support/scratch.mjs";
@@ -32,6 +32,18 @@ test("a case that is wrong fails", (t) => {
   assert.match(runFile(join(place, "wrong.json"), place).failures.join(), /answer.id is "s", expected "t"/);
 });
 
+test("a call of a case may be an operation", (t) => {
+  const place = scratch(t);
+  const expect = { counters: { tool_calls: 1, toolCalls: 2 } };
+  const steps = [
+    { call: "add_counters", args: { add: expect.counters }, expect },
+    { call: "get_counters", args: { session: "nobody" }, error: "not-found" },
+    { call: "get_countess", error: "invalid", says: "no such operation" },
+  ];
+  writeFileSync(join(place, "right.json"), JSON.stringify([{ name: "right", steps }]));
+  assert.deepEqual(runFile(join(place, "right.json"), place), { count: 1, failures: [] });
+});
+
 test("bad values get the error that the table says", () => {
   const { count, failures } = runValues(join(corpus, "values.json"));
   assert.deepEqual(failures, []);
@@ -51,6 +63,25 @@ test("a frozen store holds what it held, and reading it writes nothing", (t) => 
   assert.equal(store.doctor().healthy, true);
   store.close();
   assert.deepEqual(files(place), files(frozen));
+});
+
+test("every operation of the core is a call, with the members that it has there", (t) => {
+  const sources = join(root, "core/src/operations");
+  const source = readdirSync(sources).map((file) => readFileSync(join(sources, file), "utf8")).join("");
+  const names = [...source.matchAll(/const NAME: &'static str = "([a-z_]+)"/g)].map(([, name]) => name);
+  const store = openSyncWith(scratch(t));
+  assert.deepEqual(Object.values(operations).map((call) => call.order({})[0]).sort(), names.sort());
+  for (const call of Object.values(operations)) {
+    const members = Object.keys(call.options).map(snakeCase);
+    // What the core does not know it refuses, and says what it does.
+    const [name] = call.order({});
+    assert.throws(() => engines.get(store).call("operate", [name, '{"?":0}']), ({ kind, message }) => {
+      assert.equal(kind, "invalid");
+      const [, known] = message.split("unknown field `?`, ");
+      assert.deepEqual(members.sort(), [...known.matchAll(/`([a-z_0-9]+)`/g)].map(([, member]) => member).sort(), name);
+      return true;
+    });
+  }
 });
 
 test("every function of the contract is a call", () => {

@@ -5,32 +5,12 @@ import { join } from "node:path";
 import test from "node:test";
 import * as sessile from "../dist/index.js";
 import { openSyncWith } from "../dist/internal.js";
+import { both, failed, of } from "./support/both.mjs";
 import { files, scratch } from "./support/scratch.mjs";
 
 const { openStore, openStoreSync } = sessile;
 const say = (text) => ({ role: "user", parts: [{ type: "text", text }] });
 const texts = (messages) => messages.map(({ message }) => message.parts[0].text);
-const of = (name) => (error) => error instanceof sessile[name] && error instanceof sessile.SessileError;
-
-/** Runs a test on both kinds of store. */
-function both(name, act) {
-  test(`${name} (this thread)`, async (t) => act(openStoreSync(scratch(t)), t));
-  test(`${name} (a thread of its own)`, async (t) => {
-    const store = await openStore(scratch(t));
-    await act(store, t);
-    await store.close();
-  });
-}
-
-/** What a call ends with, whether it throws or rejects. */
-async function failed(act) {
-  try {
-    await act();
-  } catch (error) {
-    return error;
-  }
-  return assert.fail("no error");
-}
 
 both("a session is what it was made with", async (store) => {
   const session = await store.create({ id: "s", scope: "/work", title: "T", tags: ["a"], metadata: { k: [1, null] }, createdAt: 5 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openStoreSync, SessileError } from "../dist/index.js";
-import { call } from "./support/calls.mjs";
+import { call, isOperation, operate } from "./support/calls.mjs";
 
 const MESSAGE = { role: "user", parts: [{ type: "text", text: "one" }] };
 
@@ -53,7 +53,8 @@ function makeCall(place, { call: name, args, after }) {
   store.append("s", MESSAGE, { durability: "buffered" });
   if (after === "close") store.close();
   try {
-    call(store, name, fill(args));
+    // What this package makes of values is the matter here, of operations too.
+    (isOperation(name) ? operate : call)(store, name, fill(args));
   } finally {
     // What is refused changes nothing.
     const left = openStoreSync(place, { readOnly: true }).get("s");

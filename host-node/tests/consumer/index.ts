@@ -6,6 +6,7 @@ import {
   openStoreSync,
   SessileError,
   type Appended,
+  type Counters,
   type ErrorKind,
   type Message,
   type MessageChange,
@@ -42,19 +43,25 @@ function inThisThread(path: string): void {
     // Members that are not named are unknown, and not any.
     same<(typeof stored.message)["mood"], unknown>(true);
   }
+  const { counters } = store.addCounters({ session: session.id, add: { toolCalls: 1 }, op: "two" });
+  same<typeof counters, Record<string, number>>(true);
+  same<ReturnType<StoreSync["getCounters"]>, Counters>(true);
+  // @ts-expect-error numbers are numbers
+  const added = () => store.addCounters({ add: { toolCalls: "1" } });
   // @ts-expect-error no such option
   const wrong = () => store.append(session.id, message, { expectedHead: 1 });
   // @ts-expect-error numbers are numbers
   const big = () => store.create({ createdAt: 1n });
   // @ts-expect-error one of the three
   const nothing = () => store.read(session.id, {});
-  void [wrong, big, nothing];
+  void [added, wrong, big, nothing];
 }
 
 async function inAThreadOfItsOwn(path: string): Promise<void> {
   await using store: Store = await openStore(path, { readOnly: false });
   const undo: () => void = closeOnExit(store);
   undo();
+  same<Awaited<ReturnType<Store["resetCounters"]>>, Counters>(true);
   const [first] = (await store.list({ limit: 1 })).sessions;
   if (first === undefined) throw new Error("no session");
   same<Awaited<ReturnType<Store["get"]>>, Session>(true);
