@@ -1,25 +1,26 @@
 /**
  * The calls of a store, as a table: what each takes, how its arguments reach the component, and how its answer is given
- * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`; operations stand in `operations.ts`.
+ * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`; operations stand in `operations/table.ts`.
  */
 import { lift, page, session } from "./answers.js";
 import { InvalidError } from "./errors.js";
-import { operations } from "./operations.js";
+import { operations } from "./operations/table.js";
 import {
   clearable,
   count,
+  durability,
   flag,
   json,
   list,
   maybe,
   messages,
-  oneOf,
   optional,
   otherwise,
   record,
   reference,
   required,
   size,
+  status,
   text,
   time,
   variant,
@@ -51,8 +52,6 @@ export interface Prepared {
   lift(returned: unknown): unknown;
 }
 
-const status = oneOf("active", "running", "idle", "done", "error", "closed", "interrupted");
-
 const newSession = record({
   id: optional(text),
   scope: otherwise("", text),
@@ -81,7 +80,7 @@ const sessionPatch = record({
 });
 
 const writeOptions = {
-  durability: otherwise("synced", oneOf("buffered", "synced")),
+  durability,
   expectHead: optional(count),
   op: optional(text),
   at: optional(time),

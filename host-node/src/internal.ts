@@ -3,6 +3,6 @@ export { engines, open as openWith, openSync as openSyncWith, type Testing } fro
 export { answer } from "./answers.js";
 export { calls } from "./calls.js";
 export { KEPT, snakeCase } from "./names.js";
-export { operations } from "./operations.js";
+export { operations } from "./operations/table.js";
 export * as shapes from "./shapes.js";
 export { Disk, FsError, isWindowsDevice, textFrom } from "./disk.js";

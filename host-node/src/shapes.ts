@@ -70,8 +70,14 @@ export const list =
 /** JSON: text as it is, or a value that is written as text. */
 export const json: Shape = (value, at) => (typeof value === "string" ? text(value, at) : stringify(value, at));
 
+/** JSON text that a request has as it is. */
+export const raw =
+  (shape: Shape): Shape =>
+  (value, at) =>
+    new Written(shape(value, at) as string);
+
 /** JSON of the caller's own inside of a request: any value, and a string is one too. */
-export const value: Shape = (value, at) => new Written(stringify(value, at));
+export const value: Shape = raw(stringify);
 
 /** An object whose names are the caller's own. */
 export const named =
@@ -110,6 +116,11 @@ export const clearable = (shape: Shape): Member => ({
   absent: { value: { tag: "none" } },
 });
 
+/** What a session is doing. */
+export const status = oneOf("active", "running", "idle", "done", "error", "closed", "interrupted");
+/** How far a write must have come on return. */
+export const durability = otherwise("synced", oneOf("buffered", "synced"));
+
 export type Members = Readonly<Record<string, Member>>;
 
 /** An object with these members and no others: an unknown one is a typing mistake. */
@@ -145,7 +156,7 @@ export function variant(cases: Readonly<Record<string, { shape: Shape; tag?: str
   };
 }
 
-/** JSON text that a request has as it is. */
+/** What stands in a request as it is, among values that are still to be written. */
 class Written {
   constructor(readonly text: string) {}
 }

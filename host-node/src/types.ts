@@ -4,9 +4,9 @@
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { Operations } from "./operation-types.js";
+import type { Operations } from "./operations/types.js";
 
-export type * from "./operation-types.js";
+export type * from "./operations/types.js";
 
 /** A value that JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
