@@ -2,9 +2,29 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { openStore, openStoreSync } from "../dist/index.js";
-import { answer, shapes } from "../dist/internal.js";
-import { both, failed, of } from "./support/both.mjs";
+import { answer, operations, shapes } from "../dist/internal.js";
+import { both as bothKinds, failed, of } from "./support/both.mjs";
 import { scratch } from "./support/scratch.mjs";
+
+const say = (text) => ({ role: "user", parts: [{ type: "text", text }] });
+const own = { my_key: { aB: [null, 1.5] } };
+
+/** The members with which each operation was called. */
+const used = new Map(Object.keys(operations).map((name) => [name, new Set()]));
+
+/** As the other, and notes what is called. */
+function both(name, act) {
+  bothKinds(name, (store, t) => {
+    const noting = Object.entries(store).map(([name, call]) => {
+      const note = (...args) => {
+        for (const member of Object.keys(args[0] ?? {})) used.get(name)?.add(member);
+        return call(...args);
+      };
+      return [name, note];
+    });
+    return act(Object.fromEntries(noting), t);
+  });
+}
 
 both("counters are added to, read and reset", async (store) => {
   await store.create({ id: "s" });
@@ -30,7 +50,7 @@ both("names of callers are not changed", async (store) => {
   assert.deepEqual(Object.keys(counters).sort(), ["__proto__", "tool_calls", "é \u2028"]);
 });
 
-both("bad requests are invalid before anything is done, and say where", async (store) => {
+bothKinds("bad requests are invalid before anything is done, and say where", async (store) => {
   for (const [act, says] of [
     [() => store.addCounters(), /`options` needs the member `add`/],
     [() => store.addCounters({ add: null }), /`options.add` must be an object, not null/],
@@ -86,6 +106,187 @@ test("both kinds of store add to the same counters", async (t) => {
   await there.close();
 });
 
+both("sessions are titled, saved, shown, counted and found", async (store) => {
+  await store.create({ id: "s", scope: "/w", metadata: own, createdAt: 5 });
+  const { session } = await store.renameSession({ session: "s", title: " Mine " });
+  assert.deepEqual(session, await store.get("s"));
+  assert.deepEqual([session.title, session.titleManual, session.metadata, session.createdAt], ["Mine", true, own, 5]);
+  assert.equal((await store.suggestTitle({ session: "s", title: "Other" })).session.title, "Mine");
+  const messages = [say("one"), { ...say("two"), tool_call: own }];
+  const saved = { kept: 0, hidden: 0, appended: 2, head: 2 };
+  assert.deepEqual(await store.saveSession({ session: "s", messages, expectHead: 0, durability: "buffered" }), saved);
+  const view = await store.readView({ session: "s", limit: 1 });
+  assert.deepEqual(view, { messages: (await store.read("s", { last: 1 })).messages, before: 1 });
+  assert.deepEqual(view.messages[0].message, messages[1]);
+  assert.ok(of("ConflictError")(await failed(() => store.saveSession({ session: "s", messages: say("other") }))));
+  assert.equal((await store.saveSession({ session: "s", messages: messages[0], expectHead: 2 })).hidden, 1);
+  assert.deepEqual(await store.countSessions({ scope: "/w" }), { total: 1, trashed: 0, counters: { active: 1 } });
+  assert.deepEqual(await store.directoryScope({ directory: "/a/./b/" }), { scope: "/a/b" });
+  await store.fork("s", { id: "f" });
+  assert.equal((await store.rootSession({ session: "f" })).session.id, "s");
+});
+
+both("usage is entered and summed up", async (store) => {
+  await store.create({ id: "s", scope: "/w" });
+  const entry = { session: "s", model: "m", absolute: true, source: "meter", usedAt: new Date("2026-01-31"), durability: "buffered" };
+  await store.addUsage({ ...entry, amounts: { input: 2, cacheRead: 1.5, cacheWrite: 1, output: null }, op: "one" });
+  const { total, groups } = await store.addUsage({ ...entry, amounts: { input: 5, cost: 0.25 } });
+  assert.deepEqual(total.amounts, { input: 5, output: null, cacheRead: 1.5, cacheWrite: 1, cost: 0.25 });
+  assert.deepEqual([total.entries, groups], [2, []]);
+  assert.deepEqual((await store.addUsage({ session: "s", amounts: {} })).total.counters.cache_read, 1);
+  assert.deepEqual((await store.getUsage({ scope: "/w", by: "model" })).groups.map(({ key }) => key), [null, "m"]);
+  assert.equal((await store.getUsage({ session: "s", by: "day" })).groups[0].key, "2026-01-31");
+  const error = await failed(() => store.addUsage({ ...entry, amounts: { input: NaN } }));
+  assert.match(error.message, /`options.amounts.input` must be finite, not NaN/);
+  assert.match((await failed(() => store.addUsage({ ...entry, amounts: { cache_read: 1 } }))).message, /no member "cache_read"/);
+});
+
+both("conversations have their sessions, routing and state, and workers their lives", async (store) => {
+  const facts = { title: "N", agent: "a", provider: "p", model: "m", tags: ["t"], metadata: own };
+  const { session, created } = await store.currentSession({ scope: "/w", new: facts, forceNew: false });
+  const { title, agent, provider, model, tags, metadata } = session;
+  assert.deepEqual([created, { title, agent, provider, model, tags, metadata }], [true, facts]);
+  assert.equal((await store.currentSession({ scope: "/w" })).created, false);
+  const thread = { agentGroup: "g", chat: "c", thread: "t", mode: "per_thread", new: { title: "x" } };
+  assert.deepEqual([(await store.resolveThread(thread)).created, (await store.resolveThread(thread)).created], [true, false]);
+  const { id } = session;
+  const routing = { default: own, destinations: { myChat: own } };
+  assert.deepEqual(await store.setRouting({ session: id, ...routing }), routing);
+  assert.deepEqual(await store.setRouting({ session: id, destinations: { myChat: null } }), { default: own, destinations: {} });
+  assert.deepEqual(await store.setRouting({ session: id, default: null }), { default: null, destinations: {} });
+  assert.deepEqual(await store.getRouting({ session: id }), { default: null, destinations: {} });
+  await store.setState({ session: id, key: "aB", value: own, durability: "buffered" });
+  await store.setState({ session: id, key: "a_b", value: "text" });
+  assert.deepEqual(await store.getState({ session: id, key: "aB" }), { values: { aB: own } });
+  assert.deepEqual(await store.getState({ session: id }), { values: { aB: own, a_b: "text" } });
+  assert.match((await failed(() => store.setState({ session: id, key: "k", value: [NaN] }))).message, /`options.value` holds NaN/);
+  const beat = await store.heartbeat({ session: id, worker: "w", status: "idle", tool: "t", timeoutMs: 5 });
+  assert.equal(typeof beat.beatAt, "number");
+  assert.deepEqual({ ...beat, beatAt: 0 }, { verdict: "alive", worker: "w", status: "idle", tool: "t", timeoutMs: 5, beatAt: 0, claims: [] });
+  assert.deepEqual(await store.liveness({ session: id, startedAt: new Date(5) }), beat);
+});
+
+both("items are queued, claimed, acknowledged and swept", async (store) => {
+  await store.create({ id: "s" });
+  const item = { id: "i", kind: "chat", content: own, wakes: true, onStart: false, dueAt: 5, recurrence: "0 9 * * 1-5", timeZone: "Europe/Berlin", series: "row", address: own, sourceSession: "o" };
+  const items = [{ ...item, dueAt: new Date(5) }, { id: "k", kind: "chat" }];
+  assert.deepEqual(await store.enqueue({ session: "s", items, durability: "buffered" }), {
+    items: [{ id: "i", seq: 2, repeated: false }, { id: "k", seq: 4, repeated: false }],
+  });
+  const { items: [first, second] } = await store.inbound({ session: "s", status: "pending" });
+  const { createdAt, ...rest } = first;
+  assert.equal(typeof createdAt, "number");
+  assert.deepEqual(rest, { ...item, seq: 2, status: "pending", tries: 0, failures: 0, releasedAt: 0 });
+  assert.deepEqual([second.content, second.address, second.dueAt], [null, null, null]);
+  const batch = { session: "s", worker: "w", limit: 1, first: true, leaseMs: 60_000 };
+  assert.deepEqual((await store.nextBatch(batch)).items.map(({ id, status }) => [id, status]), [["i", "processing"]]);
+  assert.deepEqual((await store.liveness({ session: "s" })).claims, ["i"]);
+  assert.deepEqual(await store.release({ session: "s", items: ["i"] }), { items: ["i"] });
+  assert.equal((await store.nextBatch({ session: "s", worker: "w" })).items.length, 2);
+  const acks = [{ id: "i", status: "failed", error: "no" }];
+  assert.deepEqual(await store.ack({ session: "s", acks, durability: "buffered" }), { acked: ["i"], unchanged: [] });
+  const { spawned, dueAt, ...swept } = await store.sweep({ session: "s", workerGone: true });
+  assert.deepEqual([spawned.length, typeof dueAt], [1, "number"]);
+  assert.deepEqual(swept, { completed: [], failed: ["i"], retried: ["k"], paused: [], wakes: false });
+  const change = { content: { a_b: 1, cD: 2 }, recurrence: "0 0 * * *", timeZone: "UTC", dueAt: new Date(7) };
+  assert.deepEqual(await store.changeSeries({ session: "s", target: "k", action: "update", ...change }), { items: ["k"] });
+  const { id, inbound, outbound } = await store.findItem({ session: "s", seq: 4 });
+  assert.deepEqual([id, inbound.content, inbound.timeZone, inbound.dueAt, outbound], ["k", change.content, "UTC", 7, null]);
+  const bad = await failed(() => store.enqueue({ session: "s", items: [{ kind: "chat", content: { n: Infinity } }] }));
+  assert.match(bad.message, /`options.items\[0\].content` holds Infinity/);
+});
+
+both("items go out, and questions are asked and answered", async (store) => {
+  await store.create({ id: "s" });
+  await store.enqueue({ session: "s", items: [{ id: "i", kind: "chat" }] });
+  const item = { id: "o", kind: "chat", content: "text", inReplyTo: "i", dueAt: 5, address: own, destination: "chat" };
+  const emitted = await store.emit({ session: "s", items: [item], durability: "buffered" });
+  const [{ seq }] = emitted.items;
+  assert.deepEqual(emitted, { items: [{ id: "o", seq, repeated: false }] });
+  const [{ createdAt, delivery, ...rest }] = (await store.nextDeliveries({ session: "s", limit: 3 })).items;
+  assert.deepEqual([typeof createdAt, rest], ["number", { ...item, seq }]);
+  assert.deepEqual(delivery, { status: "pending", attempts: 0, nextAt: null, platformId: null, error: null, endedAt: null });
+  const attempt = { session: "s", item: "o", status: "delivered", platformId: "p", error: null };
+  const { item: delivered } = await store.recordDelivery(attempt);
+  assert.deepEqual([delivered.delivery.status, delivered.delivery.platformId], ["delivered", "p"]);
+  assert.deepEqual((await store.outbound({ session: "s" })).items, [delivered]);
+  const question = { id: "q", content: own, expiresAt: Date.UTC(2100) };
+  const { questions: [asked] } = await store.ask({ session: "s", ...question, expiresAt: new Date("2100-01-01") });
+  assert.deepEqual(asked, { ...question, createdAt: asked.createdAt });
+  assert.deepEqual(await store.questions({ session: "s" }), { questions: [asked] });
+  await store.answerQuestion({ session: "s", id: "q", answer: own });
+  const { content } = (await store.inbound({ session: "s" })).items.find(({ kind }) => kind === "system");
+  assert.deepEqual([content.questionId, content.result], ["q", own]);
+});
+
+both("runs begin, go on and end", async (store) => {
+  await store.create({ id: "s", scope: "/w" });
+  const { run, session, ...rest } = await store.beginRun({ session: "s", owner: "o", leaseMs: 60_000 });
+  assert.deepEqual([session.status, rest], ["running", { isRunning: true, isCrashed: false, isStalled: false }]);
+  assert.deepEqual([run.owner, run.leaseUntil - run.begunAt, run.endedAt, run.error], ["o", 60_000, null, null]);
+  const error = await failed(() => store.beginRun({ session: "s", owner: "p", leaseMs: 60_000 }));
+  assert.ok(of("ConflictError")(error), String(error));
+  assert.equal((await store.renewRun({ session: "s", run: run.id, leaseMs: 90_000 })).run.id, run.id);
+  assert.equal((await store.getRun({ session: "s", silenceMs: 60_000 })).session.id, "s");
+  assert.equal((await store.listRuns({ scope: "/w", silenceMs: 60_000, mark: true })).runs.length, 1);
+  const end = { session: "s", run: run.id, status: "error", error: "x", amounts: { output: 5 }, model: "m" };
+  const ended = await store.endRun(end);
+  assert.deepEqual([ended.session.status, ended.run.error, typeof ended.run.endedAt], ["error", "x", "number"]);
+  assert.equal((await store.getUsage({ session: "s" })).total.amounts.output, 5);
+  assert.match((await failed(() => store.endRun({ ...end, status: "running" }))).message, /`options.status` must be one of done, error/);
+  const environment = { values: { MY_key: "1", CLAUDE_x: "2" }, blocked: ["claude"] };
+  assert.deepEqual(await store.checkEnvironment(environment), { values: { MY_key: "1" }, refused: ["CLAUDE_x"] });
+});
+
+both("events of agents become messages, and changes are told", async (store) => {
+  await store.create({ id: "s" });
+  const { cursor } = await store.changes({ session: "s" });
+  const event = { type: "tool_call", id: "1", call_id: "c", name: "t", input: own };
+  assert.deepEqual(await store.ingest({ session: "s", events: [event, event] }), { appended: 1, repeated: 1, renamed: 0, head: 1 });
+  const { message } = (await store.read("s", { last: 1 })).messages[0];
+  assert.deepEqual(message.parts.find(({ type }) => type === "tool_call").arguments, own);
+  const { changes: [change], more } = await store.changes({ session: "s", cursor, limit: 3 });
+  assert.deepEqual([change, more], [{ sessionId: "s", kind: "appended", changedAt: change.changedAt, seq: 1, count: 1 }, false]);
+  assert.match((await failed(() => store.ingest({ session: "s", events: [event, undefined] }))).message, /`options.events\[1\]`/);
+});
+
+both("a policy is kept, planned and applied", async (store) => {
+  for (const id of ["a", "b"]) await store.create({ id, scope: "/w" });
+  const policy = { maxAgeMs: null, clock: "active", maxSessions: 1, maxBytes: null, eachScope: true, graceMs: 5 };
+  assert.deepEqual(await store.setRetention({ policy }), { policy });
+  assert.deepEqual(await store.getRetention(), { policy });
+  const { trash: [candidate], ...rest } = await store.planRetention({ scope: "/w", policy: { maxSessions: 1 } });
+  assert.deepEqual(rest, { purge: [], exempt: [], bytesFreed: 0 });
+  assert.deepEqual({ ...candidate, bytes: 0, usedAt: 0 }, { sessionId: "a", scope: "/w", reason: "count", bytes: 0, usedAt: 0 });
+  assert.deepEqual((await store.applyRetention({ scope: "/w", policy })).trash, [candidate]);
+  assert.equal((await store.get("a")).trashedAt > 0, true);
+  const { purged, running } = await store.purgeScope({ scope: "/w" });
+  assert.deepEqual([purged.sort(), running], [["a", "b"], []]);
+  assert.deepEqual(await store.setRetention({ policy: null }), { policy: null });
+});
+
+both("a bad member of a request is named with its place", async (store) => {
+  for (const [act, says] of [
+    [() => store.nextBatch({ session: "s", worker: "w", limit: 2 ** 32 }), /`options.limit` must be a whole number from 0 to below 2\^32/],
+    [() => store.beginRun({ session: "s", owner: "o", leaseMs: 2 ** 53 }), /`options.leaseMs` must be a whole number from 0 to below 2\^53/],
+    [() => store.beginRun({ session: "s", owner: "o", leaseMs: 0.5 }), /`options.leaseMs` must be a whole number/],
+    [() => store.liveness({ session: "s", startedAt: "now" }), /`options.startedAt` must be a number, not string/],
+    [() => store.liveness({ session: "s", started_at: 5 }), /no member "started_at"; it has session, startedAt, signal/],
+    [() => store.sweep({ session: "s", workerGone: 1 }), /`options.workerGone` must be a boolean/],
+    [() => store.enqueue({ session: "s", items: {} }), /`options.items` must be an array, not an object/],
+    [() => store.enqueue({ session: "s", items: [{}] }), /`options.items\[0\]` needs the member `kind`/],
+    [() => store.ack({ session: "s", acks: [{ id: "i", status: "pending" }] }), /must be one of completed, failed/],
+    [() => store.saveSession({ session: "s", messages: "text" }), /`options.messages` must be a message or an array/],
+    [() => store.checkEnvironment({ values: { A: 1 } }), /`options.values.A` must be a string, not number/],
+    [() => store.ask({ session: "s", id: "q" }), /`options` needs the member `content`/],
+    [() => store.planRetention({ policy: { maxAge: 1 } }), /`options.policy` has no member "maxAge"/],
+  ]) {
+    const error = await failed(act);
+    assert.ok(of("InvalidError")(error), String(error));
+    assert.match(error.message, says);
+  }
+});
+
 both("times are given as numbers or dates", async (store) => {
   assert.equal((await store.create({ id: "s", createdAt: new Date(5) })).createdAt, 5);
   await store.append("s", { role: "user", parts: [] }, { at: new Date("2020-01-01") });
@@ -126,7 +327,6 @@ test("a request has the contract's names, and callers' values as they are", () =
 });
 
 test("an answer has this language's names, and callers' values as they are", () => {
-  const own = { tool_call: { is_open: [{ a_b: 1 }] } };
   const session = { id: "s", created_at: 5, trashed_at: null, metadata: own };
   const stored = { seq: 1, id: "m", parent: 0, created_at: 1, updated_at: 2, message: { role: "user", my_own: own } };
   const given = { role: "user", message: "x", tool_call: 1, parts: [] };
@@ -139,4 +339,10 @@ test("an answer has this language's names, and callers' values as they are", () 
       queueItems: [{ dueAt: 1, value: own, address: own }],
     },
   );
+});
+
+test("every operation was called here with each of its members", () => {
+  for (const [name, { options }] of Object.entries(operations)) {
+    assert.deepEqual(Object.keys(options).filter((member) => !used.get(name).has(member)), [], name);
+  }
 });

@@ -1,7 +1,7 @@
 /** Named counters of a session or of the whole store. Any number of processes add at once, and the totals are exact. */
 import type { CallOptions, Durability } from "../types.js";
 
-/** What {@link Operations.addCounters} takes. */
+/** What {@link CountersOperations.addCounters} takes. */
 export interface AddCounters extends CallOptions {
   /** The session. Default: the store. */
   readonly session?: string | null | undefined;
@@ -13,13 +13,13 @@ export interface AddCounters extends CallOptions {
   readonly durability?: Durability | undefined;
 }
 
-/** What {@link Operations.getCounters} takes. */
+/** What {@link CountersOperations.getCounters} takes. */
 export interface GetCounters extends CallOptions {
   /** The session. Default: the store. */
   readonly session?: string | null | undefined;
 }
 
-/** What {@link Operations.resetCounters} takes. */
+/** What {@link CountersOperations.resetCounters} takes. */
 export interface ResetCounters extends CallOptions {
   /** The session. Default: the store. */
   readonly session?: string | null | undefined;
