@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { openStore, openStoreSync } from "../dist/index.js";
-import { answer, operations, shapes } from "../dist/internal.js";
+import { answer, KEPT, operations, shapes } from "../dist/internal.js";
 import { both as bothKinds, failed, of } from "./support/both.mjs";
 import { scratch } from "./support/scratch.mjs";
 
@@ -147,6 +147,8 @@ both("conversations have their sessions, routing and state, and workers their li
   const { title, agent, provider, model, tags, metadata } = session;
   assert.deepEqual([created, { title, agent, provider, model, tags, metadata }], [true, facts]);
   assert.equal((await store.currentSession({ scope: "/w" })).created, false);
+  const other = await store.currentSession({ scope: "/w", forceNew: true });
+  assert.deepEqual([other.created, other.session.title], [true, null]);
   const thread = { agentGroup: "g", chat: "c", thread: "t", mode: "per_thread", new: { title: "x" } };
   assert.deepEqual([(await store.resolveThread(thread)).created, (await store.resolveThread(thread)).created], [true, false]);
   const { id } = session;
@@ -276,6 +278,7 @@ both("a bad member of a request is named with its place", async (store) => {
     [() => store.enqueue({ session: "s", items: {} }), /`options.items` must be an array, not an object/],
     [() => store.enqueue({ session: "s", items: [{}] }), /`options.items\[0\]` needs the member `kind`/],
     [() => store.ack({ session: "s", acks: [{ id: "i", status: "pending" }] }), /must be one of completed, failed/],
+    [() => store.setRouting({ session: "s", destinations: [1] }), /`options.destinations` must be an object, not an array/],
     [() => store.saveSession({ session: "s", messages: "text" }), /`options.messages` must be a message or an array/],
     [() => store.checkEnvironment({ values: { A: 1 } }), /`options.values.A` must be a string, not number/],
     [() => store.ask({ session: "s", id: "q" }), /`options` needs the member `content`/],
@@ -339,6 +342,15 @@ test("an answer has this language's names, and callers' values as they are", () 
       queueItems: [{ dueAt: 1, value: own, address: own }],
     },
   );
+});
+
+test("members that hold what is the caller's are known by name", () => {
+  const names = `add address answer arguments content counters data default destinations event events message messages
+    metadata options policy_note snapshot value values`.split(/\s+/);
+  const given = Object.fromEntries(names.map((name) => [name, own]));
+  const { policy_note, ...rest } = given;
+  assert.deepEqual(answer(JSON.stringify({ item_list: [given] })), { itemList: [{ ...rest, policyNote: policy_note }] });
+  assert.deepEqual([...KEPT].sort(), names);
 });
 
 test("every operation was called here with each of its members", () => {

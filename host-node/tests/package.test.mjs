@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
+import { operations } from "../dist/internal.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const read = (file) => readFileSync(join(root, file), "utf8");
@@ -32,4 +33,10 @@ test("the README's example is the one that is run", () => {
   const example = read("examples/quick-start.mjs");
   assert.ok(read("README.md").includes(`\`\`\`js\n${example}\`\`\`\n`), "the README shows another example");
   assert.ok(example.trimEnd().split("\n").length <= 15);
+});
+
+test("the README names every operation", () => {
+  const [, section] = read("README.md").split("## Beside messages");
+  const named = section.split("\n## ")[0].matchAll(/`([a-zA-Z]+)`/g);
+  assert.deepEqual([...named].map(([, name]) => name).sort(), Object.keys(operations).sort());
 });
