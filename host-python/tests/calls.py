@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sessile
+from sessile._shapes import FUNCTIONS
 from sessile.store import Store
 
 EPOCH, MILLISECOND, WORD = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(milliseconds=1), (1 << 64) - 1
@@ -86,6 +87,11 @@ def call(store: Store, name: str, args: dict[str, Any], text: Callable[[Any], An
     if name == "close":
         # The contract's: this one can be used on.
         return store._call("close")
+    if name != "list" and name.replace("_", "-") not in FUNCTIONS:
+        # An operation: its request as it crosses, or as a caller gives it.
+        request = text(args)
+        is_text = isinstance(request, str)
+        return json.loads(store._call("operate", name, request)) if is_text else api._operate(name, request)
     calls: dict[str, Callable[[], Any]] = {
         "create": lambda: api.create(**texts(args["new"], "metadata")),
         "update": lambda: api.update(id, **texts(args["patch"], "metadata"), **options),

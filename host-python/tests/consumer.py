@@ -11,6 +11,7 @@ import sessile
 import sessile.aio
 
 if TYPE_CHECKING:
+    from sessile.operations import Counters
     from sessile.options import WriteOptions
     from typing_extensions import Unpack
 
@@ -29,6 +30,8 @@ def work(path: Path) -> list[str]:
         store.update(session.id, title=None, status="done", tags=["a"])
         store.update_message(session.id, 1, add_text={"part": 0, "text": "!"})
         store.fork(session.id, at=1, title=None)
+        counters: Counters = store.add_counters(session=session.id, add={"toolCalls": 1}, op=None)
+        assert counters["counters"]["toolCalls"] == 1
         created: datetime = session.created_at
         assert created.tzinfo is not None
         try:
@@ -41,6 +44,8 @@ def work(path: Path) -> list[str]:
 async def work_async(path: Path) -> int:
     async with sessile.aio.open(path) as store:
         session = await store.create(id="async")
+        counters: Counters = await store.add_counters(add={"runs": 0.5})
+        assert counters == await store.get_counters()
         appended: sessile.Appended = await store.append(session.id, {"role": "user", "parts": []})
         return appended.seq + len([stored async for stored in store.messages(session.id)])
 

@@ -94,7 +94,7 @@ def test_the_table_is_the_contract_of_the_component() -> None:
 def test_every_function_has_a_method_and_a_coroutine() -> None:
     from sessile.aio import AsyncStore
 
-    names = {name.replace("-", "_") for name in _shapes.FUNCTIONS} - {"open", "list_sessions"} | {"list"}
+    names = {name.replace("-", "_") for name in _shapes.FUNCTIONS} - {"open", "operate", "list_sessions"} | {"list"}
     for kind in (sessile.Store, AsyncStore):
         public = {name for name in vars(kind) if not name.startswith("_")}
         assert names | {"append_json", "read_json", "messages", "sessions"} == public - {"closed"}, kind

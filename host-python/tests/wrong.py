@@ -14,3 +14,8 @@ def wrong(store: sessile.Store) -> None:
     store.read("s", last="1")
     store.get("s").title = "x"
     store.get("s").titel
+    store.add_counters(session="s")
+    store.add_counters(add={"x": "1"})
+    store.add_counters(add={}, operation="o")
+    store.get_counters("s")
+    store.get_counters()["totals"]

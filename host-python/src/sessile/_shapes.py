@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from math import isfinite
 from typing import Any
 
 from . import types
@@ -27,6 +28,23 @@ _REQUIRED = object()
 def _refuse(place: str, wanted: str, value: object) -> InvalidError:
     # The type alone: a value could be content.
     return InvalidError(f"{place} must be {wanted}, not {type(value).__name__}; nothing was written")
+
+
+def _lacks(name: str, place: str) -> InvalidError:
+    return InvalidError(f"{place} lacks the member {name}; nothing was written")
+
+
+def write_json(value: Any, place: str) -> str:
+    """Writes a value as JSON. Errors: `invalid`."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except TypeError:
+        raise _refuse(place, "made of what JSON has", value) from None
+    except ValueError:
+        # The error's own text would quote the number.
+        raise InvalidError(f"{place} holds a number or a circle that JSON has not; nothing was written") from None
+    except RecursionError:
+        raise InvalidError(f"{place} is nested too deeply: at most 128 levels; nothing was written") from None
 
 
 def parse_json(text: str) -> Any:
@@ -52,6 +70,10 @@ class Shape:
         """Returns the plain form. Errors: `invalid`, naming the place."""
         raise NotImplementedError
 
+    def in_json(self, value: Any, place: str) -> str:
+        """Returns the value as it stands in the JSON text of a request. Errors: as `check`."""
+        return write_json(self.check(value, place), place)
+
 
 class Text(Shape):
     """A text. An answer is made by `make`, from bytes where `raw`."""
@@ -67,6 +89,9 @@ class Text(Shape):
         except UnicodeEncodeError:
             raise InvalidError(f"{place} holds half of a surrogate pair; remove it, nothing was written") from None
 
+    def in_json(self, value: Any, place: str) -> str:
+        return write_json(self.check(value, place).decode(), place)
+
 
 class Json(Text):
     """The text of a JSON value: a text as it is, anything else is written as JSON."""
@@ -79,17 +104,14 @@ class Json(Text):
 
     def text(self, value: Any, place: str) -> str:
         """Returns the JSON text of a value. Errors: `invalid`."""
-        if isinstance(value, str):
-            return value
-        try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except TypeError:
-            raise _refuse(place, "made of what JSON has", value) from None
-        except ValueError:
-            # The error's own text would quote the number.
-            raise InvalidError(f"{place} holds a number or a circle that JSON has not; nothing was written") from None
-        except RecursionError:
-            raise InvalidError(f"{place} is nested too deeply: at most 128 levels; nothing was written") from None
+        return value if isinstance(value, str) else write_json(value, place)
+
+
+class Value(Shape):
+    """A JSON value of the caller's in a request, where a text is a JSON string."""
+
+    def in_json(self, value: Any, place: str) -> str:
+        return TEXT.check(write_json(value, place), place).decode()
 
 
 class Messages(Json):
@@ -126,11 +148,26 @@ class Int(Shape):
         return int(value)
 
 
+class Number(Shape):
+    """A finite number."""
+
+    def check(self, value: Any, place: str) -> int | float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _refuse(place, "a number", value)
+        try:
+            is_finite = isfinite(value)
+        except OverflowError:
+            is_finite = False
+        if not is_finite:
+            raise InvalidError(f"{place} must be a finite number; nothing was written")
+        return value
+
+
 class Time(Int):
     """Milliseconds, given as such or as a zone-aware `datetime`."""
 
-    def __init__(self) -> None:
-        super().__init__(64, time_from)
+    def __init__(self, bits: int = 64) -> None:
+        super().__init__(bits, time_from)
 
     def check(self, value: Any, place: str) -> int:
         if not isinstance(value, datetime):
@@ -161,6 +198,9 @@ class Option(Shape):
     def check(self, value: Any, place: str) -> tuple[Any] | None:
         return None if value is None else (self.inner.check(value, place),)
 
+    def in_json(self, value: Any, place: str) -> str:
+        return "null" if value is None else self.inner.in_json(value, place)
+
 
 class Clearable(Option):
     """A change that may be absent; `None` clears."""
@@ -176,9 +216,29 @@ class List(Shape):
         self.inner = inner
 
     def check(self, value: Any, place: str) -> list[Any]:
+        return [self.inner.check(item, place) for item in self._items(value, place)]
+
+    def in_json(self, value: Any, place: str) -> str:
+        return f"[{','.join(self.inner.in_json(item, place) for item in self._items(value, place))}]"
+
+    def _items(self, value: Any, place: str) -> Sequence[Any]:
         if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)):
             raise _refuse(place, "a list", value)
-        return [self.inner.check(item, place) for item in value]
+        return value
+
+
+class Named(Shape):
+    """Values of one shape by names that are the caller's, in a request."""
+
+    def __init__(self, inner: Shape) -> None:
+        self.inner = inner
+
+    def in_json(self, value: Any, place: str) -> str:
+        if not isinstance(value, Mapping):
+            raise _refuse(place, "a dict", value)
+        # The name is content, so it is not in an error's text.
+        members = (f"{TEXT.in_json(name, place)}:{self.inner.in_json(item, place)}" for name, item in value.items())
+        return "{%s}" % ",".join(members)
 
 
 class Tuple(Shape):
@@ -197,12 +257,25 @@ class Record(Shape):
         self.fields, self.make, self.defaults = fields, make, defaults
 
     def check(self, value: Any, place: str) -> tuple[Any, ...]:
+        self._refuse_unknown(value, place)
+        return tuple(self._member(name, shape, value, place) for name, shape in self.fields.items())
+
+    def in_json(self, value: Any, place: str) -> str:
+        self._refuse_unknown(value, place)
+        members = []
+        for name, shape in self.fields.items():
+            if name in value and (value[name] is not None or type(shape) is not Option):
+                members.append(f'"{name}":{shape.in_json(value[name], name)}')
+            elif name not in value and name not in self.defaults and not isinstance(shape, Option):
+                raise _lacks(name, place)
+        return "{%s}" % ",".join(members)
+
+    def _refuse_unknown(self, value: Any, place: str) -> None:
         if not isinstance(value, Mapping):
             raise _refuse(place, "a dict", value)
         for name in value:
             if name not in self.fields:
                 raise InvalidError(f"{place} has no member {name!r:.50}; it has {', '.join(self.fields)}")
-        return tuple(self._member(name, shape, value, place) for name, shape in self.fields.items())
 
     def _member(self, name: str, shape: Shape, given: Mapping[str, Any], place: str) -> Any:
         value = given.get(name, _REQUIRED)
@@ -212,7 +285,7 @@ class Record(Shape):
             return self.defaults[name]
         if isinstance(shape, Option):
             return None
-        raise InvalidError(f"{place} lacks the member {name}; nothing was written")
+        raise _lacks(name, place)
 
 
 class Variant(Shape):
@@ -389,6 +462,7 @@ FUNCTIONS: dict[str, Function] = {
     "list-sessions": _function(SESSION_PAGE, query=LIST_QUERY),
     "resolve": _function(SESSION, text=TEXT, scope=Option(TEXT)),
     "doctor": _function(JSON, repair=BOOL),
+    "operate": _function(TEXT, name=TEXT, request=TEXT),
     "close": _function(),
 }
 """What the component exports."""

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._methods import AsyncOperations
 from .errors import ClosedError
 from .store import Store, StrPath, readable
 from .store import open as _open_store
@@ -82,7 +83,7 @@ class _Opening:
             await self._store.close()
 
 
-class AsyncStore:
+class AsyncStore(AsyncOperations):
     """An open store whose calls are awaited. Every call is that of the same name of :class:`sessile.Store`."""
 
     def __init__(self, worker: ThreadPoolExecutor, store: Store) -> None:
@@ -106,6 +107,9 @@ class AsyncStore:
         except RuntimeError:
             raise ClosedError("this store was closed; open it again") from None
         return await asyncio.wrap_future(future)
+
+    async def _operate(self, name: str, request: Any) -> Any:
+        return await self._run(self._store._operate, name, request)
 
     async def create(self, **options: Unpack[CreateOptions]) -> Session:
         """See :meth:`sessile.Store.create`."""

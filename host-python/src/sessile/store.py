@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
-from . import types
+from . import _operations
 from ._component import Component, error_of, now_ms, random
+from ._methods import Operations
 from ._shapes import MESSAGES, WRITE, parse_json
 from .disk import DiskFs, FsError
 from .errors import ClosedError, DamagedError, InvalidError, SessileError, UnavailableError
@@ -85,7 +86,7 @@ def _open(
         raise
 
 
-class Store:
+class Store(Operations):
     """An open store. :func:`sessile.open` makes one; `with` closes it.
 
     Every call is whole: whatever happens to the process, it has happened or it has not. What each call guarantees is
@@ -301,6 +302,9 @@ class Store:
     def _session(self, name: str, *args: object) -> Session:
         session: Session = self._call(name, *args)
         return session
+
+    def _operate(self, name: str, request: Any) -> Any:
+        return _operations.answer(self._call("operate", name, _operations.request(name, request)))
 
     def _call(self, name: str, *args: object) -> Any:
         if self._pid != os.getpid():
