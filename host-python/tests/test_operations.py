@@ -16,7 +16,7 @@ from typing import Any
 import corpus
 import pytest
 import typing_extensions
-from calls import plain
+from calls import call, plain
 from conftest import message
 
 import sessile
@@ -30,7 +30,8 @@ NAMES = list(_operations.OPERATIONS)
 
 def hints(kind: Any) -> dict[str, Any]:
     """The types of the members, or of the parameters."""
-    scope = {**vars(typing_extensions), "ops": operations}
+    # What modules import for type checkers alone.
+    scope = {"Required": typing_extensions.Required, "Unpack": typing_extensions.Unpack, "ops": operations}
     return typing_extensions.get_type_hints(kind, None, scope, include_extras=True)
 
 
@@ -206,10 +207,10 @@ def misfit(value: Any, hint: Any, place: str = "answer") -> str | None:
 
 def test_what_the_corpus_gets_has_its_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[tuple[str, str]] = []
-    call = _component.Component.call
+    real = _component.Component.call
 
     def noting(self: _component.Component, name: str, args: Sequence[Any]) -> Any:
-        answer = call(self, name, args)
+        answer = real(self, name, args)
         if name == "operate":
             answers.append((args[0], answer))
         return answer
@@ -338,6 +339,12 @@ def test_the_corpus_sees_a_wrong_answer(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "ops.json").write_text(json.dumps(CASES).replace('"a_at": 1.5}}}', '"a_at": 2}}}'))
     assert corpus.main(tmp_path / "ops.json", tmp_path / "out") == 1
     assert "answer.counters.a_at is 1.5, not 2" in capsys.readouterr().out
+
+
+def test_the_table_of_values_may_hold_operations(store: sessile.Store) -> None:
+    with pytest.raises(sessile.InvalidError, match="finite number"):
+        call(store, "add_counters", {"add": {"a": float("nan")}}, text=lambda value: value)
+    assert call(store, "add_counters", {"add": {"a": 1}}, text=lambda value: value) == {"counters": {"a": 1}}
 
 
 def test_counters_count(store: sessile.Store) -> None:
