@@ -103,6 +103,7 @@ pub enum Command {
     /// Show what is known of a session
     Info(OneSession),
     Set(Set),
+    Rename(Rename),
     Fork(Fork),
     /// Make a fork independent of its parent
     Detach(OneSession),
@@ -122,6 +123,13 @@ pub enum Command {
     Restore(OneSession),
     /// Remove a session that is in the trash, for good
     Purge(OneSession),
+    #[command(subcommand)]
+    Retention(Retention),
+    Watch(Watch),
+    Usage(Usage),
+    Counters(Counters),
+    Runs(Runs),
+    Call(Call),
     /// Bring sessions of other agents here
     #[command(subcommand)]
     Import(Import),
@@ -135,6 +143,141 @@ pub enum Command {
     /// Append messages and acknowledge each: a process that `demo` starts and kills
     #[command(hide = true)]
     DemoWriter(DemoWriter),
+}
+
+/// Give a session the title that you choose
+///
+/// Titles that programs suggest no longer replace it.
+#[derive(Args, Debug)]
+pub struct Rename {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    /// The title: 1 to 100 characters
+    pub title: String,
+}
+
+/// Show what would go by a policy, and let it go
+///
+/// What goes is moved to the trash, where `sessile restore` finds it. Running sessions, those with the tag `pinned`, those with
+/// forks, and those that cannot be read stay.
+#[derive(Debug, Subcommand)]
+pub enum Retention {
+    /// Show what would go, why, and how many bytes it has; change nothing
+    #[command(after_help = "\
+Examples:
+  sessile retention plan --max-age 30d
+  sessile retention plan --max-sessions 100 --each-scope")]
+    Plan(Policy),
+    /// Move to the trash what the plan shows; purge what is there for longer than --grace
+    Apply(Policy),
+    /// Keep a policy in the store, for `plan` and `apply` without options, in every language
+    Set(Policy),
+    /// Show the policy that the store keeps
+    Show,
+    /// Keep no policy any more
+    Unset,
+}
+
+#[derive(Args, Debug)]
+pub struct Policy {
+    /// Sessions that are older go, such as 30d or 12h
+    #[arg(long, value_name = "SPAN")]
+    pub max_age: Option<String>,
+    /// At most so many stay: the newest
+    #[arg(long, value_name = "N")]
+    pub max_sessions: Option<u64>,
+    /// At most so many bytes of logs stay: those of the newest
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes: Option<u64>,
+    /// By which clock a session is old: when somebody looked at it, or when a message came [default: accessed]
+    #[arg(long, value_name = "CLOCK", value_parser = PossibleValuesParser::new(["accessed", "active"]))]
+    pub by: Option<String>,
+    /// The limits are each scope's
+    #[arg(long)]
+    pub each_scope: bool,
+    /// Purge what is in the trash for longer, such as 7d
+    #[arg(long, value_name = "SPAN")]
+    pub grace: Option<String>,
+    /// Only sessions of this scope
+    #[arg(long, value_name = "TEXT")]
+    pub scope: Option<String>,
+}
+
+/// Follow what changes, in all sessions or in one
+///
+/// Prints a line for each change, whichever process makes it, until it is interrupted. With --json each line is
+/// `{"change":{...}}`, and behind each batch comes `{"cursor":"..."}`, from which --cursor goes on later without a gap.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// The session: its id, the beginning of its id, or `last` [default: all]
+    pub id: Option<String>,
+    /// Begin with everything that has ever happened
+    #[arg(long, conflicts_with = "cursor")]
+    pub from_start: bool,
+    /// Go on where an earlier `watch --json` has ended
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+    /// Print what there is and end
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Show what models have used: tokens and cost
+#[derive(Args, Debug)]
+pub struct Usage {
+    /// The session: its id, the beginning of its id, or `last` [default: all]
+    #[arg(conflicts_with = "scope")]
+    pub id: Option<String>,
+    /// Only sessions of this scope
+    #[arg(long, value_name = "TEXT")]
+    pub scope: Option<String>,
+    /// Sum up by this
+    #[arg(long, value_name = "WHAT", value_parser = PossibleValuesParser::new(["session", "scope", "model", "day"]))]
+    pub by: Option<String>,
+}
+
+/// Show counters, of the store or of a session, and add to them
+#[derive(Args, Debug)]
+pub struct Counters {
+    /// The session: its id, the beginning of its id, or `last` [default: the store's own]
+    pub id: Option<String>,
+    /// Add to a counter first; may be given again
+    #[arg(long, value_name = "NAME=NUMBER")]
+    pub add: Vec<String>,
+    /// Reset a counter first; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub reset: Vec<String>,
+}
+
+/// List the runs that have not ended
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// Only sessions of this scope
+    #[arg(long, value_name = "TEXT")]
+    pub scope: Option<String>,
+    /// Mark those whose process has died as interrupted
+    #[arg(long)]
+    pub mark: bool,
+}
+
+/// Carry out any operation of the store by name: queues, threads, attachments, ... (docs/operations.md)
+///
+/// Prints its answer as JSON.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile call enqueue '{\"session\":\"s\",\"items\":[{\"kind\":\"chat\",\"content\":\"hello\"}]}'
+  sessile call --list")]
+pub struct Call {
+    /// The operation
+    #[arg(required_unless_present = "list")]
+    pub name: Option<String>,
+    /// Its request, a JSON object, or `-` to read it from standard input [default: {}]
+    #[arg(value_name = "JSON | -")]
+    pub request: Option<String>,
+    /// List the names of all operations
+    #[arg(long)]
+    pub list: bool,
 }
 
 #[derive(Args, Debug)]

@@ -28,6 +28,8 @@ impl fmt::Display for JsonError {
     }
 }
 
+impl std::error::Error for JsonError {}
+
 /// Checks that `text` is one JSON value and returns it without whitespace outside strings.
 ///
 /// Stricter than RFC 8259 where parsers disagree: at most 128 levels, no duplicate keys (compared unescaped),

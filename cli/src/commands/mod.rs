@@ -3,6 +3,7 @@
 mod branch;
 mod check;
 mod message;
+mod operation;
 mod session;
 mod trash;
 
@@ -38,6 +39,13 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Ls(args) => session::list(&mut context, &args),
         Command::Info(args) => session::info(&mut context, &args.id),
         Command::Set(args) => session::set(&mut context, args),
+        Command::Rename(args) => session::rename(&mut context, args),
+        Command::Retention(args) => operation::retention(&mut context, args),
+        Command::Watch(args) => operation::watch(&mut context, args),
+        Command::Usage(args) => operation::usage(&mut context, args),
+        Command::Counters(args) => operation::counters(&mut context, args),
+        Command::Runs(args) => operation::runs(&mut context, args),
+        Command::Call(args) => operation::call(&mut context, args),
         Command::Fork(args) => branch::fork(&mut context, args),
         Command::Detach(args) => branch::detach(&mut context, &args.id),
         Command::Compact(args) => branch::compact(&mut context, &args.id),

@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 use sessile::{ErrorKind, ListQuery, NewSession, Session, SessionPatch, Status, Store, WriteOptions};
 
 use super::Context;
+use sessile::operations::sessions::RenameSession;
+
 use crate::args;
 use crate::exit::{OK, error};
 use crate::opening::find;
@@ -377,4 +379,11 @@ mod tests {
     fn short_ids_never_end_inside_a_character() {
         assert_eq!(short_ids(&["日本語日本語日本語日本語"]), ["日本語日本語日本"]);
     }
+}
+
+pub fn rename(context: &mut Context, args: args::Rename) -> Result<u8> {
+    let mut store = context.opening.write()?;
+    let session = find(&mut store, &args.id)?.id;
+    let renamed = store.run(&RenameSession { session, title: args.title })?.session;
+    print_changed(&mut context.out, &renamed, "renamed:")
 }
