@@ -147,7 +147,7 @@ export class Disk {
 
   append(path: string, data: string, durability: Durability): bigint {
     this.#checkWrite(path);
-    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
+    const bytes = Buffer.from(data, "utf8");
     for (;;) {
       const appender = this.#takeAppender(path);
       let stats: fs.Stats;
@@ -183,9 +183,11 @@ export class Disk {
     this.#named.add(path);
   }
 
-  /** The component has made the base64 itself. */
   createBase64(path: string, data: string): void {
-    this.create(path, Buffer.from(data, "base64"));
+    const bytes = Buffer.from(data, "base64");
+    // Node's decoder leaves out what is no base64, and would make another file of it.
+    if (bytes.toString("base64") !== data) throw new FsError("refused", `\`${path}\` is not given in base64`);
+    this.create(path, bytes);
   }
 
   replace(path: string, data: string): void {

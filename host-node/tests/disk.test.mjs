@@ -33,6 +33,7 @@ const reads = (disk, path) => ({
 const operations = (disk, path) => ({
   append: kind(() => disk.append(path, "x", "buffered")),
   create: kind(() => disk.create(path, "x")),
+  createBase64: kind(() => disk.createBase64(path, "AAAA")),
   replace: kind(() => disk.replace(path, "x")),
   ...reads(disk, path),
   remove: kind(() => disk.remove(path)),
@@ -64,6 +65,20 @@ test("files are written, read, listed and removed", (t) => {
   assert.equal(read(disk), "{}");
   disk.remove(LOG);
   all({ ...reads(disk, LOG), append: kind(() => disk.append(LOG, "x", "synced")), remove: kind(() => disk.remove(LOG)) }, "not-found");
+});
+
+test("a file of any bytes is made of base64 and of nothing else", (t) => {
+  const disk = open(scratch(t));
+  const bytes = Uint8Array.from({ length: 257 }, (_, index) => index);
+  disk.createBase64("attachments/a", Buffer.from(bytes).toString("base64"));
+  disk.createBase64("attachments/empty", "");
+  assert.deepEqual([...disk.readBytes("attachments/a", 0n, 999)], [...bytes]);
+  assert.equal(disk.stat("attachments/empty"), 0n);
+  assert.equal(kind(() => disk.createBase64("attachments/a", "AAAA")), "exists");
+  for (const bad of ["A", "AA", "AB==", "AAA\n", "-_-_", "AAAA====", "é"]) {
+    assert.equal(kind(() => disk.createBase64("attachments/b", bad)), "refused", bad);
+  }
+  assert.equal(kind(() => disk.stat("attachments/b")), "not-found");
 });
 
 test("what is created is complete, exclusive, and leaves nothing in tmp", (t) => {

@@ -8,6 +8,7 @@ export interface Imports {
   "sessile:store/filesystem": {
     append(path: string, data: string, durability: "buffered" | "synced"): bigint;
     create(path: string, data: string): void;
+    createBase64(path: string, data: string): void;
     replace(path: string, data: string): void;
     /** The text as UTF-8 (`scripts/patches.mjs`). */
     readText(path: string, offset: bigint, limit: number): { start: bigint; data: Uint8Array };
