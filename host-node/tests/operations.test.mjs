@@ -221,6 +221,24 @@ both("items go out, and questions are asked and answered", async (store) => {
   assert.deepEqual([content.questionId, content.result], ["q", own]);
 });
 
+both("files are moved out of content and put back", async (store) => {
+  await store.create({ id: "s" });
+  const data = Buffer.from([0, 255, 10, 13]).toString("base64");
+  const content = { ...own, attachments: [{ name: "a.png", media_type: "image/png", data }], text: "see" };
+  const stored = await store.storeAttachments({ session: "s", content, direction: "in" });
+  const [{ attachment, path, ...file }] = stored.content.attachments;
+  assert.deepEqual([stored.count, stored.content.my_key, file.data], [1, own.my_key, undefined]);
+  const { attachments: [listed] } = await store.listAttachments({ session: "s", direction: "in" });
+  const { digest } = listed;
+  assert.deepEqual(listed, { digest, name: "a.png", path, size: 4, mediaType: "image/png", direction: "in" });
+  assert.equal(attachment.digest, digest);
+  assert.deepEqual(await store.readAttachment({ session: "s", digest }), { data });
+  assert.deepEqual(await store.restoreAttachments({ content: stored.content }), { content, count: 1 });
+  await store.clearAttachments({ session: "s", direction: "in" });
+  assert.ok(of("NotFoundError")(await failed(() => store.readAttachment({ session: "s", digest }))));
+  assert.deepEqual(await store.collectAttachments(), { count: 0, bytes: 0, waiting: 1 });
+});
+
 both("runs begin, go on and end", async (store) => {
   await store.create({ id: "s", scope: "/w" });
   const { run, session, ...rest } = await store.beginRun({ session: "s", owner: "o", leaseMs: 60_000 });

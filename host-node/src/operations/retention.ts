@@ -41,7 +41,10 @@ export interface Plan {
   purge: Candidate[];
   /** What the policy would take and must not. */
   exempt: Candidate[];
-  /** How many bytes of files `purge` gives back. The trash gives back none. */
+  /**
+   * How many bytes of files `purge` gives back, and when applied the attachments that nobody has any more. The trash
+   * gives back none.
+   */
   bytesFreed: number;
 }
 

@@ -43,6 +43,7 @@ const nested = <Value>(members: Shapes<Value>): Shape => record(members);
 
 const session = optional(text);
 const op = optional(text);
+const direction = oneOf("message", "in", "out");
 const newItem = nested<Types.NewItem>({
   id: optional(text),
   kind: required(text),
@@ -95,6 +96,12 @@ const amounts = nested<Types.Amounts>({
 });
 
 const requests: Requests = {
+  storeAttachments: { session: required(text), content: required(value), direction: maybe(direction) },
+  restoreAttachments: { content: required(value) },
+  listAttachments: { session: required(text), direction: optional(direction) },
+  readAttachment: { session: required(text), digest: required(text) },
+  clearAttachments: { session: required(text), direction: required(direction) },
+  collectAttachments: {},
   changes: { session, cursor: optional(text), limit: optional(size) },
   addCounters: { session, add: required(named(finite)), op, durability },
   getCounters: { session },

@@ -1,4 +1,5 @@
 /** The operations of a store, with what they take and give. Each takes one object. */
+import type { AttachmentsOperations } from "./attachments.js";
 import type { ChangesOperations } from "./changes.js";
 import type { CountersOperations } from "./counters.js";
 import type { IngestOperations } from "./ingest.js";
@@ -9,6 +10,7 @@ import type { SessionsOperations } from "./sessions.js";
 import type { ThreadsOperations } from "./threads.js";
 import type { UsageOperations } from "./usage.js";
 
+export type * from "./attachments.js";
 export type * from "./changes.js";
 export type * from "./counters.js";
 export type * from "./ingest.js";
@@ -21,7 +23,8 @@ export type * from "./usage.js";
 
 /** The operations of a store. Errors beside those of every call are named with each. */
 export interface Operations
-  extends ChangesOperations,
+  extends AttachmentsOperations,
+    ChangesOperations,
     CountersOperations,
     IngestOperations,
     QueuesOperations,
