@@ -1,6 +1,7 @@
 /**
  * The calls of a store, as a table: what each takes, how its arguments reach the component, and how its answer is given
- * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`; operations stand in `operations/table.ts`.
+ * out. A function of `wit/sessions.wit` is one entry here and one method in `types.ts`; operations stand in
+ * `operations/table.ts`.
  */
 import { lift, page, session } from "./answers.js";
 import { InvalidError } from "./errors.js";
@@ -188,7 +189,8 @@ function preparer(method: string, call: Call): (given: readonly unknown[]) => Pr
   const options = record({ ...call.options, signal: optional(signal) });
   return (given) => {
     if (given.length > args.length + 1) {
-      throw new InvalidError(`\`${method}\` takes at most ${args.length + 1} argument${args.length === 0 ? "" : "s"}, not ${given.length}`);
+      const most = args.length === 0 ? "1 argument" : `${args.length + 1} arguments`;
+      throw new InvalidError(`\`${method}\` takes at most ${most}, not ${given.length}`);
     }
     const lowered = args.map(([at, shape, absent], index) => shape(given[index] === undefined ? absent : given[index], at));
     const { signal, ...rest } = options(given[args.length] ?? {}, "options") as Record<string, unknown>;

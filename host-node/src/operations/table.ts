@@ -1,6 +1,6 @@
 /**
- * The operations of a store, as a table: what each takes. One is an entry here, and a method with its values in the file
- * of its kind, which this must agree with to compile. Names in the contract follow from the names here.
+ * The operations of a store, as a table: what each takes. One is an entry here, and a method with its values in the
+ * file of its kind, which this must agree with to compile. Names in the contract follow from the names here.
  */
 import { answer } from "../answers.js";
 import { snakeCase } from "../names.js";
