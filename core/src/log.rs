@@ -507,7 +507,8 @@ impl Log {
         host: &mut impl Host,
         each: &mut dyn FnMut(&Record<'_>, &str, Verdict),
     ) -> Result<State> {
-        let mut walker = Walker { state: State::default(), each };
+        let mut each = |record: &Record<'_>, text: &str, verdict, _| each(record, text, verdict);
+        let mut walker = Walker { state: State::default(), each: &mut each };
         let (mut from, mut limit) = (0, CHUNK_BYTES);
         while from < self.folded.end {
             let bytes = read(host, &self.path, from, self.folded.end.min(from + limit))?;
@@ -523,18 +524,19 @@ impl Log {
         Ok(walker.state)
     }
 
-    /// Calls `each` with every record behind `from`, piece by piece until it has had enough, and returns how far that was.
+    /// Calls `each` with every record behind `from` and where it begins, piece by piece until it has had enough, and
+    /// returns how far the pieces went.
     ///
     /// What lies before `from` costs no more than finding its last checkpoint.
     pub fn since(
         &self,
         host: &mut impl Host,
         from: u64,
-        each: &mut dyn FnMut(&Record<'_>, Verdict),
+        each: &mut dyn FnMut(&Record<'_>, Verdict, u64),
         enough: &mut dyn FnMut() -> bool,
     ) -> Result<u64> {
         let before = Self::load(host, &self.path, Some(from))?.folded;
-        let mut pass = |record: &Record<'_>, _: &str, verdict| each(record, verdict);
+        let mut pass = |record: &Record<'_>, _: &str, verdict, at| each(record, verdict, at);
         let (mut at, mut limit) = (before.end, CHUNK_BYTES);
         let mut walker = Walker { state: before.state, each: &mut pass };
         while at < self.folded.end && !enough() {
@@ -715,16 +717,16 @@ impl Visitor for Folder<'_> {
     }
 }
 
-/// Shows what a scan finds to somebody who keeps a state but no offsets.
+/// Shows what a scan finds, and where each record begins, to somebody who keeps a state but no index.
 struct Walker<'a> {
     state: State,
-    each: &'a mut dyn FnMut(&Record<'_>, &str, Verdict),
+    each: &'a mut dyn FnMut(&Record<'_>, &str, Verdict, u64),
 }
 
 impl Visitor for Walker<'_> {
     fn record(&mut self, record: &Record<'_>, text: &str, from: u64, _: u64) {
         let verdict = self.state.apply(record, from);
-        (self.each)(record, text, verdict);
+        (self.each)(record, text, verdict, from);
     }
 
     fn damage(&mut self, _: Damage) {}

@@ -163,7 +163,7 @@ pub struct FileData {
     pub data: String,
 }
 
-/// Gives up a session's attachments of one direction: their rows go now, and the files a day later, unless somebody else
+/// Gives up a session's attachments of one direction, and says which: their rows go now, and the files a day later, unless somebody else
 /// has them too. Errors: `not-found`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

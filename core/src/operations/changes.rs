@@ -2,6 +2,7 @@
 //!
 //! The logs themselves are read on from where the cursor has seen them, so nothing is missed and nothing is told twice.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Changes {
     pub session: Option<String>,
     /// What an earlier answer gave as `cursor`.
     pub cursor: Option<String>,
-    /// At most about so many, 1 to 10,000; absent: 1,000.
+    /// At most so many, 1 to 10,000; absent: 1,000.
     pub limit: Option<u32>,
 }
 
@@ -149,15 +150,17 @@ impl Run for Changes {
                 found.insert(0, change(&id, ChangeKind::Rewritten, host.now_ms()));
             }
             changed.more |= to < *size && found.len() >= room;
+            // Its end was told: that its file goes later is no news.
+            let ended = found.last().is_some_and(|change| change.kind == ChangeKind::Purged);
             changed.changes.append(&mut found);
-            seen.insert(name.as_str().to_owned(), (*generation, to, id));
+            seen.insert(name.as_str().to_owned(), (*generation, to, if ended { String::new() } else { id }));
         }
         if !changed.more {
             logs.sort();
             let gone = |name: &String| logs.binary_search_by(|(known, ..)| known.as_str().cmp(name)).is_err();
             let purged: Vec<String> = seen.keys().filter(|name| gone(name)).cloned().collect();
             for name in purged {
-                if let Some((.., id)) = seen.remove(&name) {
+                if let Some((.., id)) = seen.remove(&name).filter(|(.., id)| !id.is_empty()) {
                     let now = store.host_mut().now_ms();
                     changed.changes.push(change(&id, ChangeKind::Purged, now));
                 }
@@ -210,34 +213,42 @@ impl Changes {
     }
 }
 
-/// Reads a log on from `from`, or from its end, for at least so many changes. Returns how far it was read, its session
+/// Reads a log on from `from`, or from its end, for at most so many changes. Returns how far it was read, its session
 /// and the changes.
 fn read_on(host: &mut impl Host, path: &str, from: u64, room: usize) -> Result<(u64, String, Vec<Change>)> {
     let now = Log::load(host, path, None)?;
     let id = now.state().session.clone();
     let from = from.min(now.end());
-    let found = std::cell::RefCell::new(Vec::new());
+    let found = RefCell::new(Vec::new());
+    // Where the first change begins that finds no room.
+    let rest = Cell::new(None);
     let to = now.since(
         host,
         from,
-        &mut |record, verdict| {
-            if let (Verdict::Counts { seq, count }, Some((kind, at))) = (verdict, kind_of(record)) {
-                let appended = kind == ChangeKind::Appended;
-                let about = matches!(
+        &mut |record, verdict, at| {
+            let (Verdict::Counts { seq, count }, Some((kind, changed_at))) = (verdict, kind_of(record))
+            else {
+                return;
+            };
+            if found.borrow().len() >= room {
+                rest.set(rest.get().or(Some(at)));
+                return;
+            }
+            let appended = kind == ChangeKind::Appended;
+            let about = appended
+                || matches!(
                     kind,
-                    ChangeKind::Appended
-                        | ChangeKind::MessageUpdated
+                    ChangeKind::MessageUpdated
                         | ChangeKind::Reverted
                         | ChangeKind::Unreverted
                         | ChangeKind::Switched
                 );
-                let (seq, count) = (about.then_some(seq), appended.then_some(count));
-                found.borrow_mut().push(Change { session_id: id.clone(), kind, changed_at: at, seq, count });
-            }
+            let (seq, count) = (about.then_some(seq), appended.then_some(count));
+            found.borrow_mut().push(Change { session_id: id.clone(), kind, changed_at, seq, count });
         },
-        &mut || found.borrow().len() >= room,
+        &mut || rest.get().is_some(),
     )?;
-    Ok((to, id, found.into_inner()))
+    Ok((rest.get().unwrap_or(to), id, found.into_inner()))
 }
 
 fn change(id: &str, kind: ChangeKind, at: u64) -> Change {

@@ -132,8 +132,8 @@ pub struct Item {
     pub tries: u32,
     /// How many items of its series have failed in a row.
     pub failures: u32,
-    /// Claims before this time do not count any more.
-    pub released_at: u64,
+    /// Claims before this time do not count any more; absent: all do.
+    pub released_at: Option<u64>,
     /// See [`NewItem`].
     pub address: Option<Json>,
     /// See [`NewItem`].
@@ -270,7 +270,7 @@ pub struct Swept {
     pub due_at: Option<u64>,
 }
 
-/// Lists what came in and has not ended, or one item by id or number. Errors: `not-found`.
+/// Lists what came in and has not ended, in the order of numbers. Errors: `not-found`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inbound {
@@ -756,7 +756,7 @@ impl<'a, 'v> Queue<'a, 'v> {
             series,
             tries: 0,
             failures: 0,
-            released_at: 0,
+            released_at: None,
             address: new.address.clone(),
             source_session: new.source_session.clone(),
         };
@@ -821,7 +821,7 @@ impl<'a, 'v> Queue<'a, 'v> {
             due_at: Some(due_at),
             tries: 0,
             failures,
-            released_at: 0,
+            released_at: None,
             ..item.clone()
         };
         self.add(successor).map(|receipt| Some((receipt.id, status)))
@@ -845,7 +845,9 @@ impl WorkersView {
 
     /// The claim that counts for an item.
     fn claim(&self, item: &Item, now: u64) -> Option<&Claim> {
-        self.claims.get(&item.id).filter(|claim| claim.at >= item.released_at && now < claim.until)
+        self.claims
+            .get(&item.id)
+            .filter(|claim| item.released_at.is_none_or(|at| claim.at >= at) && now < claim.until)
     }
 }
 
@@ -999,7 +1001,8 @@ impl Run for Sweep {
                 let ended = match (theirs.acks.get(&item.id), theirs.claims.get(&item.id)) {
                     (Some(ack), _) => Some((ack.status, ack.error.clone())),
                     (None, Some(claim))
-                        if claim.at >= item.released_at && (self.worker_gone || claim.until <= view.now) =>
+                        if item.released_at.is_none_or(|at| claim.at >= at)
+                            && (self.worker_gone || claim.until <= view.now) =>
                     {
                         if item.tries >= TRIES_MAX {
                             Some((
@@ -1011,7 +1014,7 @@ impl Run for Sweep {
                             let again = Item {
                                 tries: item.tries + 1,
                                 due_at,
-                                released_at: claim.at + 1,
+                                released_at: Some(claim.at + 1),
                                 ..item.clone()
                             };
                             queue.draft.put(numbered("item/", item.seq), &again)?;

@@ -202,8 +202,10 @@ pub(super) fn enter(
             Some(amount) => {
                 let old = old.and_then(|old| number(old.as_str())).unwrap_or(0.0);
                 let by = number(amount.as_str()).unwrap_or(0.0) - old;
-                if by != 0.0 || source.is_none() {
-                    draft.add(format!("{USAGE}{day}/{kind}/{model}"), Json::minified(text(by)));
+                let sum = format!("{USAGE}{day}/{kind}/{model}");
+                // Nothing that is known is something else than nothing known.
+                if by != 0.0 || source.is_none() || view.table.sum(&sum).is_none() {
+                    draft.add(sum, Json::minified(text(by)));
                 }
                 said.set(kind, amount.clone());
             }

@@ -566,7 +566,9 @@ fn rejected(id: &str, reason: Reason) -> Error {
             Error::conflict(format!("session {id} has changed meanwhile; read it again and decide"))
         }
         Reason::Table(Refusal::Overflow) => {
-            Error::invalid(format!("a sum of session {id} would be no finite number; reset it first"))
+            let whose =
+                if id.starts_with(SYSTEM_PREFIX) { "the store".into() } else { format!("session {id}") };
+            Error::invalid(format!("a sum of {whose} would be no finite number; reset it first"))
         }
         other => Error::internal(format!("session {id}: unexpected decision {other:?}; please report this")),
     }

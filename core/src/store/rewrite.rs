@@ -111,7 +111,21 @@ impl<H: Host> Store<H> {
     }
 
     /// Writes the generation that follows a sealed one, unless somebody has.
-    pub(super) fn finish_rewrite(&mut self, name: &Name, mut old: Log) -> Result<()> {
+    pub(super) fn finish_rewrite(&mut self, name: &Name, old: Log) -> Result<()> {
+        let generation = old.state().generation;
+        match self.make_next(name, old) {
+            // Whoever sealed it has finished it just now, and removed it.
+            Err(error)
+                if error.kind == ErrorKind::NotFound
+                    && self.generations(name)?.last().is_some_and(|last| *last > generation) =>
+            {
+                Ok(())
+            }
+            made => made,
+        }
+    }
+
+    fn make_next(&mut self, name: &Name, mut old: Log) -> Result<()> {
         let generation = old.state().generation;
         let Some(End::Sealed(why)) = old.state().end else { return Ok(()) };
         if self.host.stat(&name.log(generation + 1)).is_ok() {
