@@ -278,6 +278,16 @@ EVERY: list[tuple[str, dict[str, Any], Any]] = [
     ("ask", {"session": "s", "id": "q", "content": OWN, "expires_at": FUTURE}, {}),
     ("questions", {"session": "s"}, {"questions": [{"content": OWN, "expires_at": FUTURE}]}),
     ("answer_question", {"session": "s", "id": "q", "answer": None}, {"items": [{"repeated": False}]}),
+    (
+        "store_attachments",
+        {"session": "s", "content": {"attachments": [{"name": "a.txt", "data": "aGVsbG8=", "x_at": 1}]}},
+        {"content": {"attachments": ...}, "count": 1},
+    ),
+    ("list_attachments", {"session": "s", "direction": "message"}, {"attachments": [{"name": "a.txt", "size": 5}]}),
+    ("read_attachment", {"session": "s", "digest": "$digest"}, {"data": "aGVsbG8="}),
+    ("restore_attachments", {"content": "$content"}, {"count": 1}),
+    ("clear_attachments", {"session": "s", "direction": "message"}, {"attachments": [{"name": "a.txt"}]}),
+    ("collect_attachments", {}, {"waiting": 1}),
     ("begin_run", {"session": "s", "owner": "o", "lease_ms": 5000}, {"is_running": True, "session": {"id": "s"}}),
     ("renew_run", {"session": "s", "run": "$run", "lease_ms": 6000}, {"run": {"owner": "o", "ended_at": None}}),
     ("list_runs", {"scope": "w"}, {"runs": [{"session": {"status": "running"}}]}),
@@ -308,15 +318,20 @@ def lacking(answer: Any, wanted: Any, place: str = "answer") -> str | None:
 
 
 def test_every_operation_gives_values_of_its_types(root: Path) -> None:
-    run = ""
+    kept: dict[str, Any] = {}
     with sessile.open(root) as store:
         store.create(id="s", scope="w", metadata=OWN)
         for name, given, wanted in EVERY:
-            given = {member: run if item == "$run" else item for member, item in given.items()}
+            given = {member: kept[item] if str(item)[:1] == "$" else item for member, item in given.items()}
             answer = getattr(store, name)(**given)
             assert not misfit(answer, hints(getattr(Operations, name))["return"], name)
             assert not lacking(answer, wanted, name)
-            run = answer["run"]["id"] if name == "begin_run" else run
+            if name == "begin_run":
+                kept["$run"] = answer["run"]["id"]
+            elif name == "store_attachments":
+                kept["$content"] = answer["content"]
+            elif name == "list_attachments":
+                kept["$digest"] = answer["attachments"][0]["digest"]
     assert {name for name, *_ in EVERY} == set(NAMES)
 
 

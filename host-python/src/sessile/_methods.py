@@ -297,6 +297,43 @@ class Operations:
         """
         return self._operate("check_environment", request)
 
+    def store_attachments(self, **request: Unpack[ops.StoreAttachments]) -> ops.Content:
+        """Moves the files that content holds as base64 out to files, and gives the content that is left.
+
+        What is moved: the text `data` of every object in an array `attachments`, and of every part (an object in an
+        array `parts`) of type `image` or `file`, where it is base64 as RFC 4648 writes it. In its place stand `path`,
+        relative to the store's directory, where any process can read it; `attachment`, with its digest and size; and a
+        safe `name`, where there is none or an unsafe one. `enqueue` and `emit` do this themselves; for messages it is
+        done before they are appended. Guarantee: on return the files are durable and have their rows. Errors:
+        `NotFoundError`, `InvalidError` (a file of more than 20 MiB).
+        """
+        return self._operate("store_attachments", request)
+
+    def restore_attachments(self, **request: Unpack[ops.RestoreAttachments]) -> ops.Content:
+        """Puts the data of attachments back into content, byte for byte as it was before they were moved out.
+
+        Errors: `DamagedError` (a file is gone, or is not what was stored; which one).
+        """
+        return self._operate("restore_attachments", request)
+
+    def list_attachments(self, **request: Unpack[ops.ListAttachments]) -> ops.Attachments:
+        """Lists the attachments of a session. Errors: `NotFoundError`."""
+        return self._operate("list_attachments", request)
+
+    def read_attachment(self, **request: Unpack[ops.ReadAttachment]) -> ops.FileData:
+        """Gives a file as base64. Errors: `NotFoundError` (the session has no such attachment), `DamagedError`."""
+        return self._operate("read_attachment", request)
+
+    def clear_attachments(self, **request: Unpack[ops.ClearAttachments]) -> ops.Attachments:
+        """Gives up a session's attachments of one direction: their rows go now, and the files a day later, unless
+        somebody else has them too. Errors: `NotFoundError`."""
+        return self._operate("clear_attachments", request)
+
+    def collect_attachments(self, **request: Unpack[ops.CollectAttachments]) -> ops.Collected:
+        """Removes the files that no session has for at least a day, and notes those that nobody has now. It looks at
+        every session's rows."""
+        return self._operate("collect_attachments", request)
+
     def plan_retention(self, **request: Unpack[ops.PlanRetention]) -> ops.Plan:
         """Says what a policy would do, and does nothing.
 
@@ -531,6 +568,30 @@ class AsyncOperations:
     async def check_environment(self, **request: Unpack[ops.CheckEnvironment]) -> ops.Environment:
         """See :meth:`sessile.Store.check_environment`."""
         return await self._operate("check_environment", request)
+
+    async def store_attachments(self, **request: Unpack[ops.StoreAttachments]) -> ops.Content:
+        """See :meth:`sessile.Store.store_attachments`."""
+        return await self._operate("store_attachments", request)
+
+    async def restore_attachments(self, **request: Unpack[ops.RestoreAttachments]) -> ops.Content:
+        """See :meth:`sessile.Store.restore_attachments`."""
+        return await self._operate("restore_attachments", request)
+
+    async def list_attachments(self, **request: Unpack[ops.ListAttachments]) -> ops.Attachments:
+        """See :meth:`sessile.Store.list_attachments`."""
+        return await self._operate("list_attachments", request)
+
+    async def read_attachment(self, **request: Unpack[ops.ReadAttachment]) -> ops.FileData:
+        """See :meth:`sessile.Store.read_attachment`."""
+        return await self._operate("read_attachment", request)
+
+    async def clear_attachments(self, **request: Unpack[ops.ClearAttachments]) -> ops.Attachments:
+        """See :meth:`sessile.Store.clear_attachments`."""
+        return await self._operate("clear_attachments", request)
+
+    async def collect_attachments(self, **request: Unpack[ops.CollectAttachments]) -> ops.Collected:
+        """See :meth:`sessile.Store.collect_attachments`."""
+        return await self._operate("collect_attachments", request)
 
     async def plan_retention(self, **request: Unpack[ops.PlanRetention]) -> ops.Plan:
         """See :meth:`sessile.Store.plan_retention`."""

@@ -48,6 +48,7 @@ _WORKER_STATUS = Enum("running", "idle", "stopped")
 _ITEM_STATUS = Enum("pending", "processing", "paused", "completed", "failed", "cancelled")
 _SERIES_ACTION = Enum("cancel", "pause", "resume", "update")
 _DELIVERY_STATUS = Enum("pending", "delivered", "failed", "refused")
+_DIRECTION = Enum("message", "in", "out")
 _CLOCK = Enum("accessed", "active")
 _AMOUNTS = _request(
     input=Option(_NUMBER),
@@ -165,6 +166,12 @@ OPERATIONS: dict[str, Record] = {
     "get_run": _request(session=TEXT, silence_ms=Option(_WHOLE)),
     "list_runs": _request(scope=Option(TEXT), silence_ms=Option(_WHOLE), mark=Option(BOOL)),
     "check_environment": _request(values=Named(TEXT), blocked=Option(_TEXTS)),
+    "store_attachments": _request(session=TEXT, content=_VALUE, direction=Option(_DIRECTION)),
+    "restore_attachments": _request(content=_VALUE),
+    "list_attachments": _request(session=TEXT, direction=Option(_DIRECTION)),
+    "read_attachment": _request(session=TEXT, digest=TEXT),
+    "clear_attachments": _request(session=TEXT, direction=_DIRECTION),
+    "collect_attachments": _request(),
     "plan_retention": _request(scope=Option(TEXT), policy=Option(_POLICY)),
     "apply_retention": _request(scope=Option(TEXT), policy=Option(_POLICY)),
     "set_retention": _request(policy=Option(_POLICY)),

@@ -28,6 +28,8 @@ __all__ = [
     "AnswerQuestion",
     "ApplyRetention",
     "Ask",
+    "Attachment",
+    "Attachments",
     "BeginRun",
     "Candidate",
     "Change",
@@ -36,18 +38,24 @@ __all__ = [
     "Changed",
     "Changes",
     "CheckEnvironment",
+    "ClearAttachments",
     "Clock",
+    "CollectAttachments",
+    "Collected",
+    "Content",
     "CountSessions",
     "Counters",
     "CurrentSession",
     "Delivery",
     "DeliveryStatus",
+    "Direction",
     "DirectoryScope",
     "Emit",
     "EndRun",
     "Enqueue",
     "Enqueued",
     "Environment",
+    "FileData",
     "FindItem",
     "Found",
     "GetCounters",
@@ -66,6 +74,7 @@ __all__ = [
     "ItemStatus",
     "Items",
     "KeptPolicy",
+    "ListAttachments",
     "ListRuns",
     "Liveness",
     "NewAck",
@@ -87,6 +96,7 @@ __all__ = [
     "PurgedScope",
     "Question",
     "Questions",
+    "ReadAttachment",
     "ReadView",
     "Reason",
     "Receipt",
@@ -97,6 +107,7 @@ __all__ = [
     "ResetCounters",
     "ResolveThread",
     "Resolved",
+    "RestoreAttachments",
     "RootSession",
     "Routing",
     "RunInfo",
@@ -111,6 +122,7 @@ __all__ = [
     "SetRouting",
     "SetState",
     "State",
+    "StoreAttachments",
     "SuggestTitle",
     "Sweep",
     "Swept",
@@ -135,7 +147,7 @@ class AddCounters(TypedDict, total=False):
     op: str | None
     """The caller's name for this addition: given again it adds nothing."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class Counters(TypedDict):
@@ -194,7 +206,7 @@ class AddUsage(TypedDict, total=False):
     op: str | None
     """The caller's name for this entry: given again it adds nothing."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class Totals(TypedDict):
@@ -277,7 +289,7 @@ class SaveSession(TypedDict, total=False):
     expect_head: int | None
     """The head that the caller has seen."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class Saved(TypedDict):
@@ -444,7 +456,7 @@ class SetState(TypedDict, total=False):
     value: Any | None
     """Any JSON; absent or ``None`` removes the key."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class State(TypedDict):
@@ -551,7 +563,7 @@ class Enqueue(TypedDict, total=False):
     items: Required[Sequence[NewItem]]
     """1 to 1,000 items."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class Receipt(TypedDict):
@@ -676,7 +688,7 @@ class Ack(TypedDict, total=False):
     acks: Required[Sequence[NewAck]]
     """One for each item."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class Acked(TypedDict):
@@ -777,7 +789,7 @@ class Emit(TypedDict, total=False):
     items: Required[Sequence[NewOut]]
     """1 to 1,000 items."""
     durability: Durability | None
-    """How durable it is on return."""
+    """How durable it is on return. The default is ``synced``."""
 
 
 class NextDeliveries(TypedDict, total=False):
@@ -1061,6 +1073,111 @@ class Environment(TypedDict):
     """The names of those that may not."""
 
 
+Direction = Literal["message", "in", "out"]
+"""Which log a file belongs to. ``message``: the session's messages. ``in``: what came in: the host's side writes.
+``out``: what goes out: the worker's side writes."""
+
+
+class StoreAttachments(TypedDict, total=False):
+    """What :meth:`sessile.Store.store_attachments` takes."""
+
+    session: Required[str]
+    """The session."""
+    content: Required[Any]
+    """Any JSON."""
+    direction: Direction | None
+    """Whose they are. The default is ``message``."""
+
+
+class Content(TypedDict):
+    """Content."""
+
+    content: Any
+    """The content."""
+    count: int
+    """How many files were moved, or put back."""
+
+
+class RestoreAttachments(TypedDict, total=False):
+    """What :meth:`sessile.Store.restore_attachments` takes."""
+
+    content: Required[Any]
+    """What :meth:`sessile.Store.store_attachments`, ``enqueue`` or ``emit`` made of it."""
+
+
+class ListAttachments(TypedDict, total=False):
+    """What :meth:`sessile.Store.list_attachments` takes."""
+
+    session: Required[str]
+    """The session."""
+    direction: Direction | None
+    """Only those of that direction."""
+
+
+class Attachment(TypedDict):
+    """A file that came with content."""
+
+    digest: str
+    """What its file is named for."""
+    name: str
+    """Its name: one that is safe in a directory of any system."""
+    path: str
+    """Its path, relative to the store's directory."""
+    size: int
+    """Its size in bytes."""
+    media_type: str | None
+    """Its media type, as its content says."""
+    direction: Direction
+    """Whose it is."""
+
+
+class Attachments(TypedDict):
+    """Attachments."""
+
+    attachments: list[Attachment]
+    """In the order of directions and digests."""
+
+
+class ReadAttachment(TypedDict, total=False):
+    """What :meth:`sessile.Store.read_attachment` takes."""
+
+    session: Required[str]
+    """The session."""
+    digest: Required[str]
+    """Its digest."""
+
+
+class FileData(TypedDict):
+    """A file."""
+
+    data: str
+    """In base64."""
+
+
+class ClearAttachments(TypedDict, total=False):
+    """What :meth:`sessile.Store.clear_attachments` takes."""
+
+    session: Required[str]
+    """The session."""
+    direction: Required[Direction]
+    """Whose."""
+
+
+class CollectAttachments(TypedDict, total=False):
+    """What :meth:`sessile.Store.collect_attachments` takes: nothing."""
+
+
+class Collected(TypedDict):
+    """What was collected."""
+
+    count: int
+    """How many files were removed."""
+    bytes: int
+    """How many bytes they had."""
+    waiting: int
+    """How many more nobody has."""
+
+
 Clock = Literal["accessed", "active"]
 """By which clock a session is old. ``accessed``: when somebody last looked at it, or wrote to it. ``active``: when a
 message last came."""
@@ -1072,7 +1189,7 @@ class Policy(TypedDict, total=False):
     max_age_ms: int | None
     """Sessions older than this go, in ms."""
     clock: Clock | None
-    """By which clock a session is old, and which of two is older."""
+    """By which clock a session is old, and which of two is older. The default is ``accessed``."""
     max_sessions: int | None
     """At most so many sessions stay: the newest."""
     max_bytes: int | None
@@ -1124,7 +1241,8 @@ class Plan(TypedDict):
     exempt: list[Candidate]
     """What the policy would take and must not."""
     bytes_freed: int
-    """How many bytes of files ``purge`` gives back. The trash gives back none."""
+    """How many bytes of files ``purge`` gives back, and when applied the attachments that nobody has any more. The
+    trash gives back none."""
 
 
 class ApplyRetention(TypedDict, total=False):
