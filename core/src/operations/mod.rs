@@ -130,6 +130,10 @@ fn answer<O: Run, H: Host>(store: &mut Store<H>, request: &str) -> Result<String
     let bad =
         |what: &dyn std::fmt::Display| Error::invalid(format!("{}: {what}; correct the request", O::NAME));
     let request = minify(request).map_err(|error| bad(&error))?;
+    // Members by their places would be understood as well, and otherwise once there are more of them.
+    if !request.starts_with('{') {
+        return Err(bad(&"the request is no object"));
+    }
     let operation: O =
         serde_json::from_str(&request).map_err(|error| bad(&without_place(&error.to_string())))?;
     let answer = operation.run(store)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::attachments::CollectAttachments;
 use super::{Operation, Run, all_sessions};
 use crate::api::{Sessions, WriteOptions};
-use crate::facts::{Session, Status};
+use crate::facts::{Facts, Session, Status};
 use crate::host::Host;
 use crate::id::Name;
 use crate::limits::NUMBER_MAX;
@@ -39,11 +39,22 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
-    /// When somebody last looked at it, or wrote to it.
+    /// When somebody last looked at it, or changed it.
     #[default]
     Accessed,
     /// When a message last came.
     Active,
+}
+
+impl Clock {
+    /// When a session was last used.
+    fn of(self, facts: &Facts) -> u64 {
+        match self {
+            // Whoever writes to a session, renames or restores it has it open.
+            Self::Accessed => facts.accessed.max(facts.updated),
+            Self::Active => facts.active,
+        }
+    }
 }
 
 /// Says what a policy would do, and does nothing.
@@ -202,11 +213,7 @@ fn plan<H: Host>(store: &mut Store<H>, scope: Option<&str>, policy: &Policy) -> 
         .filter(|session| session.facts.fork_point.is_some())
         .filter_map(|session| session.facts.parent.as_deref())
         .collect();
-    let used = |session: &Session| match policy.clock {
-        // Whoever writes to a session has it open.
-        Clock::Accessed => session.facts.accessed.max(session.facts.active),
-        Clock::Active => session.facts.active,
-    };
+    let used = |session: &Session| policy.clock.of(&session.facts);
     let mut groups: BTreeMap<&str, Vec<&Session>> = BTreeMap::new();
     for session in &sessions {
         let group = if policy.each_scope { session.facts.scope.as_str() } else { "" };
@@ -328,10 +335,7 @@ fn trash<H: Host>(store: &mut Store<H>, candidate: &Candidate, clock: Clock) -> 
     // A message that comes meanwhile changes the head, and a run that begins the table.
     let options = WriteOptions { expect_head: Some(head), ..WriteOptions::default() };
     let trashed = store.change(id, &options, &mut |view| {
-        let used = match clock {
-            Clock::Accessed => view.facts.accessed.max(view.facts.active),
-            Clock::Active => view.facts.active,
-        };
+        let used = clock.of(view.facts);
         let mut draft = Draft::default();
         let same = used == candidate.used_at
             && view.facts.trashed.is_none()
