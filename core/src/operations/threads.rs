@@ -227,7 +227,7 @@ pub enum WorkerStatus {
 
 /// Judges whether a session's worker is alive. Changes nothing.
 ///
-/// `unknown`: no worker was heard of. `stopped`: it says so. `silent`: it was not heard of for 30 minutes, or as long as its tool
+/// `unknown`: no worker was heard of, nor is one stuck. `stopped`: it says so. `silent`: it was not heard of for 30 minutes, or as long as its tool
 /// may take where that is longer. `stuck`: it has claimed an item more than a minute ago, or as long as its tool may take,
 /// and was not heard of since. `alive`: neither.
 /// Errors: `not-found`.
@@ -595,16 +595,23 @@ impl Run for Liveness {
 /// The decision alone.
 fn judge(beat: Option<&Beat>, claims: impl Iterator<Item = u64>, now: u64, started: Option<u64>) -> Verdict {
     let started = started.unwrap_or(0);
-    let Some(beat) = beat.filter(|beat| beat.at >= started) else { return Verdict::Unknown };
-    if beat.status == WorkerStatus::Stopped {
+    let beat = beat.filter(|beat| beat.at >= started);
+    if beat.is_some_and(|beat| beat.status == WorkerStatus::Stopped) {
         return Verdict::Stopped;
     }
-    let declared = beat.timeout_ms.unwrap_or(0);
-    if now.saturating_sub(beat.at) > SILENCE_MS.max(declared) {
+    let declared = beat.and_then(|beat| beat.timeout_ms).unwrap_or(0);
+    if beat.is_some_and(|beat| now.saturating_sub(beat.at) > SILENCE_MS.max(declared)) {
         return Verdict::Silent;
     }
-    let stuck = |claimed: u64| {
-        claimed >= started && now.saturating_sub(claimed) > CLAIM_MS.max(declared) && beat.at <= claimed
-    };
-    if claims.into_iter().any(stuck) { Verdict::Stuck } else { Verdict::Alive }
+    // Who claims and never says a word is stuck as well.
+    let mut stuck = claims.filter(|claimed| {
+        *claimed >= started
+            && now.saturating_sub(*claimed) > CLAIM_MS.max(declared)
+            && beat.is_none_or(|beat| beat.at <= *claimed)
+    });
+    match (stuck.next(), beat) {
+        (Some(_), _) => Verdict::Stuck,
+        (None, Some(_)) => Verdict::Alive,
+        (None, None) => Verdict::Unknown,
+    }
 }
