@@ -237,10 +237,11 @@ pub struct Acked {
 }
 
 /// Brings a session's incoming queue up to date: takes over acknowledgements, gives crashed workers' items back with a
-/// growing delay (5, 10, 20, 40, 80 s) or gives them up after five tries, and puts the successor of each recurring item that has ended.
+/// growing delay (5, 10, 20, 40, 80 s) or gives them up after five tries, and puts the successor of each recurring item that has ended, unless
+/// another one of its series recurs.
 /// Called by the host's side, about every minute.
 ///
-/// Guarantee: an item ends once, and has exactly one successor, whoever sweeps. Errors: `not-found`.
+/// Guarantee: an item ends once, and a series goes on once, whoever sweeps. Errors: `not-found`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
@@ -282,7 +283,7 @@ pub struct Inbound {
 }
 
 /// Cancels, pauses, resumes or changes items by their id or that of their series. Only those that wait are touched: neither
-/// claimed nor ended ones. Called by the host's side. Errors: `not-found` (the session), `invalid`.
+/// claimed nor ended ones. Of claimed ones `cancel` takes the recurrence, so that nothing comes after them. Called by the host's side. Errors: `not-found` (the session), `invalid`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeSeries {
@@ -708,13 +709,15 @@ struct Queue<'a, 'v> {
     seq: u64,
     count: usize,
     new: BTreeMap<String, (u64, String)>,
+    /// How many items of each series recur, once that was asked for.
+    recurring: Option<BTreeMap<String, usize>>,
 }
 
 impl<'a, 'v> Queue<'a, 'v> {
     fn new(view: &'a View<'v>) -> Self {
         let seq = view.get("seq").unwrap_or(0);
         let count = view.table.docs("item/").count();
-        Self { view, draft: Draft::default(), seq, count, new: BTreeMap::new() }
+        Self { view, draft: Draft::default(), seq, count, new: BTreeMap::new(), recurring: None }
     }
 
     /// What is known of an id: its number (0: done), and the digest of its content.
@@ -796,9 +799,22 @@ impl<'a, 'v> Queue<'a, 'v> {
             &Done { status, digest, at: self.view.now, error, address: item.address.clone() },
         )?;
         self.count = self.count.saturating_sub(1);
-        let Some(recurrence) = item.recurrence.as_ref().filter(|_| status != ItemStatus::Cancelled) else {
+        let Some(recurrence) = &item.recurrence else { return Ok(None) };
+        let view = self.view;
+        let recurring = self.recurring.get_or_insert_with(|| {
+            let mut recurring: BTreeMap<String, usize> = BTreeMap::new();
+            for other in items(view).into_iter().filter(|other| other.recurrence.is_some()) {
+                *recurring.entry(other.series).or_default() += 1;
+            }
+            recurring
+        });
+        let others = recurring.entry(item.series.clone()).or_default();
+        *others = others.saturating_sub(1);
+        // A series goes on once: where another item of it recurs, that one is its future.
+        if status == ItemStatus::Cancelled || *others > 0 {
             return Ok(None);
-        };
+        }
+        *others = 1;
         let next = Schedule::parse(recurrence, item.time_zone.as_deref())
             .ok()
             .and_then(|schedule| schedule.after(self.view.now));
@@ -958,7 +974,8 @@ impl Run for Ack {
             let mut acked = Acked::default();
             for ack in &self.acks {
                 let key = format!("ack/{}", ack.id);
-                if view.table.doc(&key).is_some() || done.contains(&ack.id) {
+                let known = view.table.doc(&key).is_some() || done.contains(&ack.id);
+                if known || acked.acked.contains(&ack.id) {
                     acked.unchanged.push(ack.id.clone());
                 } else if live.contains(&ack.id) {
                     draft.put(
@@ -1117,13 +1134,15 @@ impl Run for ChangeSeries {
             let mut queue = Queue::new(view);
             let mut touched = Vec::new();
             for mut item in items(view) {
-                let meant = item.id == self.target || item.series == self.target;
-                if !meant
-                    || !matches!(seen(&item, &theirs, view.now), ItemStatus::Pending | ItemStatus::Paused)
-                {
+                if item.id != self.target && item.series != self.target {
                     continue;
                 }
+                let waits =
+                    matches!(seen(&item, &theirs, view.now), ItemStatus::Pending | ItemStatus::Paused);
                 match self.action {
+                    // A worker has it: it ends as the worker says.
+                    SeriesAction::Cancel if !waits && item.recurrence.is_some() => item.recurrence = None,
+                    _ if !waits => continue,
                     SeriesAction::Cancel => {
                         queue.end(&item, ItemStatus::Cancelled, None, "")?;
                         touched.push(item.id);
