@@ -543,6 +543,15 @@ Examples:
   sessile import octocode ~/.octocode
   sessile import octocode session.json")]
     Octocode(ImportPaths),
+    /// Import sessions of nanoclaw
+    ///
+    /// Takes the SQLite pairs of sessions (inbound.db and outbound.db). What was said becomes messages, what waits becomes
+    /// items of the queues, and state, routing and destinations are kept. Copies are read: the files stay as they are.
+    /// Importing again adds only what is new.
+    #[command(after_help = "\
+Examples:
+  sessile import nanoclaw ~/nanoclaw/data/v2-sessions")]
+    Nanoclaw(ImportPaths),
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,7 @@
 //! session of their own they would distort lists and stay behind in a fork or a purge.
 
 mod layouts;
+mod nanoclaw;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,13 +115,27 @@ pub fn claude(context: &mut Context, paths: &[PathBuf]) -> Result<u8> {
 
 /// Runs `import` of a format whose sessions lie in files of one JSON document.
 pub fn layout(context: &mut Context, layout: Layout, paths: &[PathBuf]) -> Result<u8> {
+    let mut seen = BTreeSet::new();
+    each_path(context, paths, &mut |store, path, summary| layout.import(store, path, summary, &mut seen))
+}
+
+/// Runs `import nanoclaw`.
+pub fn nanoclaw(context: &mut Context, paths: &[PathBuf]) -> Result<u8> {
+    each_path(context, paths, &mut nanoclaw::import)
+}
+
+/// Imports what lies at each path, and prints what that has done.
+fn each_path(
+    context: &mut Context,
+    paths: &[PathBuf],
+    import: &mut dyn FnMut(&mut Store, &Path, &mut Summary) -> Result<()>,
+) -> Result<u8> {
     let mut summary = Summary::default();
     for path in paths {
         look_at(path)?;
     }
     let mut store = context.opening.make()?;
-    let mut seen = BTreeSet::new();
-    let outcome = paths.iter().try_for_each(|path| layout.import(&mut store, path, &mut summary, &mut seen));
+    let outcome = paths.iter().try_for_each(|path| import(&mut store, path, &mut summary));
     if context.out.json {
         if outcome.is_ok() {
             context.out.document(&summary)?;

@@ -839,3 +839,97 @@ fn a_message_that_is_no_strict_json_for_a_while_comes_back_as_it_was_each_time()
         assert_eq!(lines(&format!("{out}/{WORKSPACE}")), lines(&file), "{round}");
     }
 }
+
+/// A session of nanoclaw: its two databases, as host and runner have written them.
+fn nanoclaw_session(directory: &Path) {
+    fs::create_dir_all(directory).unwrap();
+    let inbound = rusqlite::Connection::open(directory.join("inbound.db")).unwrap();
+    inbound
+        .execute_batch(
+            r#"
+            CREATE TABLE messages_in (id TEXT PRIMARY KEY, seq INTEGER, kind TEXT, timestamp TEXT, status TEXT,
+                process_after TEXT, recurrence TEXT, series_id TEXT, tries INTEGER, "trigger" INTEGER,
+                platform_id TEXT, channel_type TEXT, thread_id TEXT, content TEXT);
+            CREATE TABLE delivered (message_out_id TEXT PRIMARY KEY, platform_message_id TEXT, status TEXT);
+            CREATE TABLE destinations (name TEXT PRIMARY KEY, type TEXT, channel_type TEXT, platform_id TEXT);
+            CREATE TABLE session_routing (channel_type TEXT, platform_id TEXT, thread_id TEXT);
+            INSERT INTO messages_in VALUES
+                ('m1', 2, 'chat', '2026-01-02 03:04:05', 'completed', NULL, NULL, 'm1', 0, 1, 'p', 'chat', NULL, '{"text":"hello"}'),
+                ('m2', 4, 'chat', '2026-01-02 03:05:05', 'pending', NULL, NULL, 'm2', 0, 1, 'p', 'chat', NULL, '{"text":"more"}'),
+                ('m3', 6, 'task', '2026-01-02 03:06:05', 'pending', '2030-01-01T09:00:00Z', '0 9 * * *', 'm3', 0, 1, NULL, NULL, NULL, 'plain'),
+                ('m4', 8, 'chat', '2026-01-02 03:07:05', 'pending', NULL, 'no cron', 'm4', 0, 1, NULL, NULL, NULL, '{}');
+            INSERT INTO delivered VALUES ('o1', 'px', 'delivered');
+            INSERT INTO destinations VALUES ('team', 'channel', 'chat', 'p2');
+            INSERT INTO session_routing VALUES ('chat', 'p', 't');
+            "#,
+        )
+        .unwrap();
+    let outbound = rusqlite::Connection::open(directory.join("outbound.db")).unwrap();
+    outbound
+        .execute_batch(
+            r#"
+            CREATE TABLE messages_out (id TEXT PRIMARY KEY, seq INTEGER, in_reply_to TEXT, timestamp TEXT,
+                deliver_after TEXT, kind TEXT, platform_id TEXT, channel_type TEXT, thread_id TEXT, content TEXT);
+            CREATE TABLE processing_ack (message_id TEXT PRIMARY KEY, status TEXT);
+            CREATE TABLE session_state (key TEXT PRIMARY KEY, value TEXT);
+            INSERT INTO messages_out VALUES
+                ('o1', 3, 'm1', '2026-01-02 03:04:30', NULL, 'chat', NULL, NULL, NULL, '{"text":"hi there"}'),
+                ('o2', 5, 'm2', '2026-01-02 03:05:30', NULL, 'chat', NULL, NULL, NULL, '{"text":"soon"}');
+            INSERT INTO session_state VALUES ('continuation:x', 'abc');
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn nanoclaw_what_was_said_and_what_waits_come_in_once() {
+    let place = Place::new();
+    nanoclaw_session(&place.directory.join("data/group/sess-1"));
+    let first = place.ok(&["import", "nanoclaw", "data"]);
+    assert_eq!((&first["sessions"]["new"], &first["messages"]["new"]), (&json!(1), &json!(6)));
+    let problems = first["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{first}");
+    assert!(problems[0]["reason"].as_str().unwrap().contains("cron"), "{first}");
+    let again = place.ok(&["import", "nanoclaw", "data"]);
+    assert_eq!((&again["sessions"]["new"], &again["messages"]["new"]), (&json!(0), &json!(0)));
+
+    let info = place.ok(&["info", "sess-1"]);
+    assert_eq!((&info["scope"], &info["message_count"]), (&json!("group"), &json!(6)));
+    let call = |name: &str, request: &Value| place.ok(&["call", name, &request.to_string()]);
+    let inbound = call("inbound", &json!({"session": "sess-1"}));
+    let items: Vec<(&str, &Value)> = inbound["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["id"].as_str().unwrap(), &item["content"]))
+        .collect();
+    assert_eq!(items, [("m2", &json!({"text": "more"})), ("m3", &json!("plain"))]);
+    let deliveries = call("next_deliveries", &json!({"session": "sess-1"}));
+    let items = deliveries["items"].as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["id"]), (1, &json!("o2")));
+    assert_eq!(items[0]["address"], json!({"channel_type": "chat", "platform_id": "p"}));
+    assert_eq!(call("get_state", &json!({"session": "sess-1"}))["values"], json!({"continuation:x": "abc"}));
+    let routing = call("get_routing", &json!({"session": "sess-1"}));
+    assert_eq!(routing["default"], json!({"channel_type": "chat", "platform_id": "p", "thread_id": "t"}));
+    assert_eq!(routing["destinations"]["team"]["platform_id"], "p2");
+}
+
+#[test]
+fn nanoclaw_a_damaged_database_is_reported_and_the_rest_is_taken() {
+    let place = Place::new();
+    nanoclaw_session(&place.directory.join("data/group/sess-1"));
+    place.file(
+        "data/group/sess-2/inbound.db",
+        "no database, but long enough to look like a file of some kind",
+    );
+    let summary = place.ok(&["import", "nanoclaw", "data"]);
+    assert_eq!(summary["sessions"]["new"], 1);
+    let reasons: Vec<&str> = summary["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["file"].as_str().unwrap())
+        .collect();
+    assert!(reasons.iter().any(|file| file.ends_with("sess-2")), "{summary}");
+    assert_eq!(place.fails(&["import", "nanoclaw", "nowhere"]).0, 3);
+}

@@ -322,13 +322,22 @@ fn create_makes_directories_and_leaves_nothing_in_tmp() {
 }
 
 #[test]
+fn create_bytes_keeps_every_byte() {
+    let (_root, mut disk) = disk();
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(disk.create_bytes("attachments/a/b.png", &bytes), Ok(()));
+    assert_eq!(disk.read_bytes("attachments/a/b.png", 0, 999), Ok(bytes));
+    assert_eq!(kind(disk.create_bytes("attachments/a/b.png", b"x")), FsErrorKind::Exists);
+}
+
+#[test]
 fn create_is_exclusive() {
     let scratch = Scratch::new();
     let mut disk = scratch.disk();
     disk.create(LOG, "first").expect("created");
     assert_eq!(kind(disk.create(LOG, "second")), FsErrorKind::Exists);
     // And where the first look has not seen it.
-    assert_eq!(kind(disk.place(LOG, "third", Placing::New)), FsErrorKind::Exists);
+    assert_eq!(kind(disk.place(LOG, b"third", Placing::New)), FsErrorKind::Exists);
     assert_eq!(disk.read_text(LOG, 0, 99).expect("text").data, "first");
     assert_eq!(scratch.names("tmp"), Vec::<String>::new());
 }
@@ -884,7 +893,7 @@ mod unix {
         let mut disk = scratch.disk_with(b"first");
         let dir = disk.directory("sessions/k", Missing::Fail).expect("there");
         let temporary_dir = disk.directory(TEMPORARY, Missing::Fail).expect("there");
-        disk.write_temporary(&temporary_dir, "t-1", LOG, "second").expect("written");
+        disk.write_temporary(&temporary_dir, "t-1", LOG, b"second").expect("written");
         let error = temporary_dir.link_new("t-1", &dir, "s-1.jsonl").expect_err("there");
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         temporary_dir.link_new("t-1", &dir, "s-2.jsonl").expect("linked");

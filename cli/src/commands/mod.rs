@@ -70,6 +70,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Import(Import::Octocode(args)) => {
             import::layout(&mut context, Layout::Octocode, &args.paths)
         }
+        Command::Import(Import::Nanoclaw(args)) => import::nanoclaw(&mut context, &args.paths),
         Command::Export(Export::Octocode(args)) => {
             export::run(&mut context, Layout::Octocode, &args.directory, &args.ids)
         }
