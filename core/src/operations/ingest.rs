@@ -1,11 +1,10 @@
 //! Raw events of agents, as messages.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::usage::{AddUsage, Amounts};
 use super::{Operation, Run};
-use crate::api::{Select, Sessions, WriteOptions};
+use crate::api::{Sessions, WriteOptions};
 use crate::facts::{SessionPatch, Status};
 use crate::host::{Durability, Host};
 use crate::id::{check_id, fingerprint};
@@ -34,8 +33,8 @@ const PATH_CHARS: usize = 80;
 /// | `status` | the session's status; a text that is none: `idle` |
 /// | `compaction` and any other | a note of the system with the event as it came, in a part `opaque` |
 ///
-/// Guarantee: an event whose id came before with the same content changes nothing; one with other content is kept under
-/// an id that is derived from both. Events that were taken stay so where a later one fails. On return all of them are
+/// Guarantee: an event whose id came before with the same content changes nothing, whatever became of its message since; one
+/// with other content is kept under an id that is derived from both. Events that were taken stay so where a later one fails. On return all of them are
 /// durable. Errors: `not-found`, `invalid` (an event is no object, or has no `type`), `conflict` (in the trash).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,10 +102,12 @@ impl Run for Ingest {
                 return Err(bad("it has no `type`; give the kind of event as a text"));
             }
             // The id becomes part of an operation's.
-            event.id.as_ref().map_or(Ok(()), |id| check_id("event id", id))?;
+            let id = event.id.as_ref().map_or(Ok(()), |id| check_id("event id", id));
+            id.map_err(|error| bad(&error.message))?;
             if event.id.as_ref().is_some_and(|id| id.len() > 200) {
                 return Err(bad("its id has more than 200 bytes"));
             }
+            amounts(&event).check().map_err(|error| bad(&error.message))?;
             Ok(event)
         };
         let events = self.events.iter().enumerate().map(understand).collect::<Result<Vec<_>>>()?;
@@ -114,13 +115,13 @@ impl Run for Ingest {
         let mut ingested = Ingested::default();
         for (event, json) in events.iter().zip(&self.events) {
             match event.kind.as_str() {
-                "cost" => cost(store, &self.session, event)?,
-                "status" => set_status(store, &self.session, event)?,
+                "cost" => cost(store, &self.session, event, json)?,
+                "status" => set_status(store, &self.session, event, json)?,
                 _ => {
                     if let ("init", Some(model)) = (event.kind.as_str(), &event.model) {
                         let patch =
                             SessionPatch { model: Some(Some(model.clone())), ..SessionPatch::default() };
-                        store.update(&self.session, &patch, &buffered())?;
+                        store.update(&self.session, &patch, &once(event, json))?;
                     }
                     take(store, &self.session, event, json, &mut ingested)?;
                 }
@@ -136,6 +137,16 @@ fn buffered() -> WriteOptions {
     WriteOptions { durability: Durability::Buffered, ..WriteOptions::default() }
 }
 
+/// How a change of facts is written: one event changes them once, however often and how late it comes.
+fn once(event: &Event, json: &Json) -> WriteOptions {
+    let op = event.id.as_ref().map(|id| format!("{}:{id}~{}", event.kind, digest(json.as_str())));
+    WriteOptions { op, ..buffered() }
+}
+
+fn digest(text: &str) -> String {
+    format!("{:016x}", fingerprint(text) >> 64)
+}
+
 /// Appends the message of an event, unless it was taken before.
 fn take<H: Host>(
     store: &mut Store<H>,
@@ -144,23 +155,25 @@ fn take<H: Host>(
     json: &Json,
     done: &mut Ingested,
 ) -> Result<()> {
+    let plain = message(event, json, None);
     let Some(id) = &event.id else {
-        append(store, session, event, &message(event, json, None), None)?;
+        append(store, session, event, &plain, None)?;
         done.appended += 1;
         return Ok(());
     };
-    let wanted = message(event, json, Some(id));
+    let digest = digest(&plain);
+    let wanted = message(event, json, Some((id, &digest)));
     let (seq, repeated) = append(store, session, event, &wanted, Some(format!("event:{id}")))?;
     if !repeated {
         done.appended += 1;
         return Ok(());
     }
-    if stored(store, session, seq)?.as_deref() == Some(wanted.as_str()) {
+    if taken(store, session, seq)?.as_ref() == Some(&digest) {
         done.repeated += 1;
         return Ok(());
     }
-    let other = format!("{id}~{:016x}", fingerprint(json.as_str()) >> 64);
-    let wanted = message(event, json, Some(&other));
+    let other = format!("{id}~{digest}");
+    let wanted = message(event, json, Some((&other, &digest)));
     let (_, repeated) = append(store, session, event, &wanted, Some(format!("event:{other}")))?;
     if repeated {
         done.repeated += 1;
@@ -183,22 +196,18 @@ fn append<H: Host>(
     Ok((appended.seq, appended.repeated))
 }
 
-/// The stored message of that number, minified. `None` where it is hidden or cannot be read.
-fn stored<H: Host>(store: &mut Store<H>, session: &str, seq: u64) -> Result<Option<String>> {
+/// The digest of the event that a message came from, whatever became of the message since.
+fn taken<H: Host>(store: &mut Store<H>, session: &str, seq: u64) -> Result<Option<String>> {
     #[derive(Deserialize)]
-    struct Stored<'a> {
-        seq: u64,
-        #[serde(borrow)]
-        message: &'a RawValue,
+    struct Stored {
+        event_digest: Option<String>,
     }
-    let page = store.read(session, &Select::From { seq, limit: 1 })?;
-    let stored: Vec<Stored<'_>> =
-        serde_json::from_str(&page.messages).map_err(|error| Error::internal(error.to_string()))?;
-    Ok(stored.first().filter(|stored| stored.seq == seq).map(|stored| stored.message.get().to_owned()))
+    let message = store.message_at(session, seq)?;
+    Ok(message.and_then(|message| serde_json::from_str::<Stored>(&message).ok()?.event_digest))
 }
 
-/// The message of an event.
-fn message(event: &Event, json: &Json, id: Option<&str>) -> String {
+/// The message of an event, with its id and what tells it from others of that id.
+fn message(event: &Event, json: &Json, id: Option<(&str, &str)>) -> String {
     let text =
         |kind: &str, text: &str| object([("type", quote(kind).as_str()), ("text", quote(text).as_str())]);
     let content = event.content.as_ref().map(plain).unwrap_or_default();
@@ -217,10 +226,12 @@ fn message(event: &Event, json: &Json, id: Option<&str>) -> String {
     };
     let parts = format!("[{part}]");
     let (role, event_type) = (quote(role), quote(&event.kind));
-    let id = id.map(quote);
+    let id = id.map(|(id, digest)| (quote(id), quote(digest)));
     let mut members =
         vec![("role", role.as_str()), ("parts", parts.as_str()), ("event_type", event_type.as_str())];
-    members.extend(id.as_ref().map(|id| ("id", id.as_str())));
+    if let Some((id, digest)) = &id {
+        members.extend([("id", id.as_str()), ("event_digest", digest.as_str())]);
+    }
     object(members)
 }
 
@@ -267,29 +278,34 @@ fn tool_result(event: &Event, call: &str) -> String {
     object(members)
 }
 
-/// What an agent says of its costs is all that the session has used so far.
-fn cost<H: Host>(store: &mut Store<H>, session: &str, event: &Event) -> Result<()> {
+/// The amounts that an event tells.
+fn amounts(event: &Event) -> Amounts {
     let known = |amount: &Option<Json>| amount.clone().filter(|amount| amount.as_str() != "null");
+    Amounts {
+        input: known(&event.input_tokens),
+        output: known(&event.output_tokens),
+        cost: known(&event.cost),
+        ..Amounts::default()
+    }
+}
+
+/// What an agent says of its costs is all that the session has used so far.
+fn cost<H: Host>(store: &mut Store<H>, session: &str, event: &Event, json: &Json) -> Result<()> {
     let add = AddUsage {
         session: session.to_owned(),
         model: event.model.clone(),
-        amounts: Amounts {
-            input: known(&event.input_tokens),
-            output: known(&event.output_tokens),
-            cost: known(&event.cost),
-            ..Amounts::default()
-        },
+        amounts: amounts(event),
         absolute: true,
         source: Some("ingest".into()),
         used_at: event.at,
-        op: None,
+        op: once(event, json).op,
         durability: Durability::Buffered,
     };
     add.run(store).map(drop)
 }
 
-fn set_status<H: Host>(store: &mut Store<H>, session: &str, event: &Event) -> Result<()> {
+fn set_status<H: Host>(store: &mut Store<H>, session: &str, event: &Event, json: &Json) -> Result<()> {
     let status = event.status.as_deref().map_or(Ok(Status::Idle), Status::parse).unwrap_or(Status::Idle);
     let patch = SessionPatch { status: Some(status), ..SessionPatch::default() };
-    store.update(session, &patch, &buffered()).map(drop)
+    store.update(session, &patch, &once(event, json)).map(drop)
 }

@@ -212,6 +212,13 @@ impl<H: Host> Store<H> {
         })
     }
 
+    /// A message by its number, also a hidden one, with its changes. `None` where it cannot be read.
+    pub(crate) fn message_at(&mut self, id: &str, seq: u64) -> Result<Option<String>> {
+        self.with(id, Look::Fresh, |store, cached| {
+            Ok(store.stored(cached, &[(seq, seq)], usize::MAX)?.pop().map(|stored| stored.json))
+        })
+    }
+
     /// Reads messages by number, inherited ones too. Those that cannot be read are left out.
     pub(super) fn stored(
         &mut self,
