@@ -378,7 +378,8 @@ impl Operation for DirectoryScope {
 impl Run for DirectoryScope {
     fn run<H: Host>(self, _: &mut Store<H>) -> Result<Scope> {
         let path = &self.directory;
-        let windows = path.as_bytes().get(1) == Some(&b':') || path.starts_with("\\\\");
+        let has_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+        let windows = has_drive || path.starts_with("\\\\");
         let is_separator = |letter: char| letter == '/' || (windows && letter == '\\');
         let (root, rest, separator) = match (windows, path.split_once(':')) {
             (true, Some((drive, rest))) if !path.starts_with('\\') => {
