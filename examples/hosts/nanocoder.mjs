@@ -1,0 +1,205 @@
+// nanocoder's SessionManager on Sessile: its calls and its shapes, without an index file, a lock or rewritten files.
+import { randomUUID } from "node:crypto";
+import { NotFoundError, openStore } from "sessile";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+export class SessionManager {
+  #directory;
+  #config;
+  #opening;
+
+  constructor(directory, config = {}) {
+    this.#directory = directory;
+    this.#config = { maxSessions: 100, maxMessages: 1000, retentionDays: 30, ...config };
+  }
+
+  /** Called before every use, so it is cheap: the store is opened once, and again only where that failed. */
+  initialize() {
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open() {
+    const store = await openStore(this.#directory);
+    const { retentionDays, maxSessions } = this.#config;
+    // Reading and saving both count as use, so what is saved all the time never ages (BUG0.6). What goes can be restored
+    // for a week, and running sessions stay.
+    const policy = { clock: "accessed", maxAgeMs: retentionDays * DAY_MS, maxSessions, graceMs: 7 * DAY_MS };
+    await store.setRetention({ policy });
+    await store.applyRetention().catch((error) => console.error("retention:", error.message));
+    return store;
+  }
+
+  async createSession({ title, provider, model, workingDirectory, messages = [] }) {
+    const store = await this.initialize();
+    const { scope } = await store.directoryScope({ directory: workingDirectory });
+    const { id } = await store.create({ id: randomUUID(), title, provider, model, scope });
+    if (messages.length > 0) await store.append(id, messages.map(toMessage));
+    // The list is no file that two processes overwrite for each other (BUG0.1), so this counts what all have made.
+    await store.applyRetention();
+    return this.readSession(id);
+  }
+
+  /** The session, or null. `head` is new among its members: it says which state of the session the copy shows. */
+  async readSession(id) {
+    const store = await this.initialize();
+    try {
+      const session = await store.get(id);
+      if (session.trashedAt !== null) return null;
+      const stored = [];
+      for await (const message of store.messages(id)) stored.push(message);
+      const messages = stored.map(({ message }) => fromMessage(message));
+      return { ...metadata(session), head: stored.at(-1)?.seq ?? 0, messageCount: stored.length, messages };
+    } catch (error) {
+      // Damage is no absence (BUG0.8): it is thrown, and `messages(id, { unreadable: "skip" })` gives what is around it.
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    }
+  }
+
+  /** Reads it and notes that somebody did. That writes no copy back, so it cannot undo a save (BUG0.2). */
+  async loadSession(id) {
+    const session = await this.readSession(id);
+    if (session === null) return null;
+    const store = await this.initialize();
+    return { ...session, lastAccessedAt: metadata(await store.touch(id)).lastAccessedAt };
+  }
+
+  /**
+   * Saves all of a session. What the store has already is not written again (BUG0.4): after one new message that is one
+   * record. A copy older than the session is a ConflictError, and so is one that was deleted (BUG0.3).
+   */
+  async saveSession(session) {
+    const store = await this.initialize();
+    const { id, provider, model, title } = session;
+    const before = await store.get(id).catch(async (error) => {
+      if (!(error instanceof NotFoundError)) throw error;
+      const { scope } = await store.directoryScope({ directory: session.workingDirectory });
+      return store.create({ id, scope, createdAt: new Date(session.createdAt) });
+    });
+    const messages = session.messages.map(toMessage);
+    const saved = await store.saveSession({ session: id, messages, expectHead: session.head });
+    session.head = saved.head;
+    if (provider !== before.provider || model !== before.model) await store.update(id, { provider, model });
+    // Whoever has renamed it meanwhile, in whatever process, keeps the name.
+    if (title && title !== before.title) await store.suggestTitle({ session: id, title });
+  }
+
+  async deleteSession(id) {
+    const store = await this.initialize();
+    await store.trash(id).catch(orNull);
+  }
+
+  /** Metadata alone. The order is that of the last change. */
+  async listSessions({ workingDirectory } = {}) {
+    const store = await this.initialize();
+    const scope = workingDirectory && (await store.directoryScope({ directory: workingDirectory })).scope;
+    const sessions = [];
+    for await (const session of store.sessions({ scope })) sessions.push(metadata(session));
+    return sessions;
+  }
+
+  /** Trims; 1 to 100 characters, otherwise an InvalidError. An unknown id gives null. */
+  async renameSession(id, title) {
+    const store = await this.initialize();
+    const renamed = await store.renameSession({ session: id, title }).catch(orNull);
+    return renamed && metadata(renamed.session);
+  }
+
+  /** What `--resume ARG` means: the last one, the n-th of the list, or an id. */
+  async resolveSession(arg = "last", { workingDirectory, all = false } = {}) {
+    const listed = await this.listSessions(all ? {} : { workingDirectory });
+    listed.sort((a, b) => b.lastAccessedAt.localeCompare(a.lastAccessedAt));
+    if (listed.length === 0 && arg === "last") return { kind: "empty" };
+    const position = arg.toLowerCase() === "last" ? 1 : /^\d+$/.test(arg) ? Number(arg) : 0;
+    const session = await this.readSession(listed[position - 1]?.id ?? arg);
+    return session === null ? { kind: "not-found" } : { kind: "ok", session };
+  }
+
+  /** What the model is sent: the last messages, none of them a tool's result without its call. Nothing stored is cut. */
+  async messagesForModel(id) {
+    const store = await this.initialize();
+    const view = await store.readView({ session: id, limit: this.#config.maxMessages });
+    return view.messages.map(({ message }) => fromMessage(message));
+  }
+
+  async close() {
+    await (await this.#opening)?.close();
+  }
+}
+
+const orNull = (error) => {
+  if (error instanceof NotFoundError) return null;
+  throw error;
+};
+
+function metadata({ id, title, titleManual, createdAt, accessedAt, updatedAt, messageCount, provider, model, scope }) {
+  const time = (ms) => new Date(ms).toISOString();
+  const lastAccessedAt = time(Math.max(accessedAt, updatedAt));
+  const times = { createdAt: time(createdAt), lastAccessedAt };
+  return { id, title, titleManuallySet: titleManual, ...times, messageCount, provider, model, workingDirectory: scope };
+}
+
+/** Members that have no part of their own (`name`, `structuredContent`) stay members. */
+function toMessage({ content, reasoning, tool_calls: calls = [], tool_call_id: call, images = [], ...rest }) {
+  const said = call === undefined ? { type: "text", text: content } : { type: "tool_result", call_id: call, content };
+  return {
+    ...rest,
+    parts: [
+      ...(reasoning === undefined ? [] : [{ type: "thinking", text: reasoning }]),
+      said,
+      ...images.map(({ mediaType, ...image }) => ({ type: "image", media_type: mediaType, ...image })),
+      ...calls.map(({ id, function: { name, arguments: given } }) => ({ type: "tool_call", id, name, arguments: given })),
+    ],
+  };
+}
+
+function fromMessage({ parts, ...rest }) {
+  const message = { ...rest, content: "" };
+  for (const { type, ...part } of parts) {
+    if (type === "thinking") message.reasoning = part.text;
+    if (type === "text") message.content = part.text;
+    if (type === "tool_result") Object.assign(message, { content: part.content, tool_call_id: part.call_id });
+    if (type === "image") {
+      const { media_type: mediaType, ...image } = part;
+      (message.images ??= []).push({ mediaType, ...image });
+    }
+    if (type === "tool_call") {
+      const { id, name, arguments: given } = part;
+      (message.tool_calls ??= []).push({ id, function: { name, arguments: given } });
+    }
+  }
+  return message;
+}
+
+export async function main(directory) {
+  const manager = new SessionManager(directory);
+  const call = { id: "call-1", function: { name: "read_file", arguments: { path: "package.json" } } };
+  const { id } = await manager.createSession({
+    title: "Why does the build fail?",
+    provider: "local",
+    model: "small",
+    workingDirectory: "/work/project/",
+    messages: [{ role: "user", content: "Why does the build fail?" }],
+  });
+
+  const session = await manager.loadSession(id);
+  session.messages.push(
+    { role: "assistant", content: "", reasoning: "Look at the scripts.", tool_calls: [call] },
+    { role: "tool", content: '{"scripts":{}}', tool_call_id: "call-1", name: "read_file" },
+    { role: "assistant", content: "There is no build script." },
+  );
+  await manager.saveSession(session);
+  await manager.renameSession(id, "  The missing script ");
+
+  const resumed = await manager.resolveSession("last", { workingDirectory: "/work/project" });
+  await manager.close();
+  const { title, messageCount, messages } = resumed.session;
+  return { title, messageCount, last: messages.at(-1).content };
+}
+
+if (process.argv[1] === import.meta.filename) console.log(await main(process.argv[2] ?? "sessions"));
