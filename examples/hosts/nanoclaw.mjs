@@ -68,16 +68,16 @@ export function openHost(directory) {
   function deliverSessionMessages(session, deliver) {
     for (const { id: item, kind, address, content } of store.nextDeliveries({ session }).items) {
       // What nobody can be sent is refused, and not taken for delivered (BUG3.6).
-      if (address === null) {
-        store.recordDelivery({ session, item, status: "refused", error: "no address" });
-        continue;
-      }
+      let outcome = { status: "refused", error: "no address" };
       try {
-        const platformId = deliver(address, kind, fromContent(content), readOutboxFiles(content));
-        store.recordDelivery({ session, item, status: "delivered", platformId });
+        if (address !== null) {
+          const platformId = deliver(address, kind, fromContent(content), readOutboxFiles(content));
+          outcome = { status: "delivered", platformId };
+        }
       } catch (error) {
-        store.recordDelivery({ session, item, status: "failed", error: error.message });
+        outcome = { status: "failed", error: error.message };
       }
+      store.recordDelivery({ session, item, ...outcome });
     }
   }
 

@@ -14,7 +14,8 @@ export function sessionStorage(home) {
 
   const current = () => {
     try {
-      id ??= store.list({ scope: SCOPE, limit: 1 }).sessions[0]?.id ?? null;
+      // `currentSession` would make one; this only looks.
+      id ??= [...store.sessions({ scope: SCOPE })].find(({ status }) => status !== "closed")?.id ?? null;
       const session = id === null ? null : store.get(id);
       return session?.trashedAt === null ? session : null;
     } catch (error) {
@@ -38,7 +39,10 @@ export function sessionStorage(home) {
   /** Of any number of servers that start at once, one makes the session and all get it. */
   function getOrCreateSession({ forceNew = false } = {}) {
     // A store of a newer version, or a damaged one, is an error and never replaced by an empty session (BUG2.3).
+    const replaced = forceNew ? current() : null;
     ({ id } = store.currentSession({ scope: SCOPE, forceNew }).session);
+    // Its totals stay in the store. A server that still has it goes on counting there.
+    if (replaced !== null) store.update(replaced.id, { status: "closed" });
     return shown(store.touch(id));
   }
 
