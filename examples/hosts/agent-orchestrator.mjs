@@ -1,5 +1,5 @@
 // The durable half of agent-orchestrator on Sessile: the requests that its window sends. Everything is stored when it
-// comes: there is no debounce that a stream of messages can starve (BUG5.1), and no index of what is saved (BUG5.4, 5.5).
+// comes: there is no debounce that a stream can starve (BUG5.1), and no index of what is saved (BUG5.4, BUG5.5).
 import { ConflictError, openStore } from "sessile";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -98,8 +98,15 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
 }
 
 /** The types of events that `ingest` knows. It also takes the agents' own events, without a conversion before it. */
-const TYPES = { user: "user", assistant: "text", thinking: "thinking", "tool-call": "tool_call", "tool-result": "tool_result", system: "init" };
-const ROLES = { ...Object.fromEntries(Object.entries(TYPES).map(([role, type]) => [type, role])), error: "system" };
+const TYPES = {
+  user: "user",
+  assistant: "text",
+  thinking: "thinking",
+  "tool-call": "tool_call",
+  "tool-result": "tool_result",
+  system: "init",
+};
+const ROLES = Object.fromEntries(Object.entries(TYPES).map(([role, type]) => [type, role]));
 
 function toEvent({ msgId, role, content, toolName, toolInput, timestamp }) {
   const event = { type: TYPES[role], id: msgId, at: timestamp };
@@ -120,8 +127,9 @@ function fromStored(sessionId, { seq, createdAt, message: { id, event_type: type
 export async function main(directory) {
   const before = await openAgentStore(directory, { owner: "first window", leaseMs: 1000 });
   const { sessionId } = await before["agent.start"]({ projectId: "project-1", provider: "local", model: "small" });
-  const first = { sessionId, msgId: "1", role: "user", content: "Why does it fail?", timestamp: Date.now() };
-  const call = { sessionId, msgId: "2", role: "tool-call", toolName: "Bash", toolInput: '{"command":"npm test"}', timestamp: Date.now() };
+  const now = { sessionId, timestamp: Date.now() };
+  const first = { ...now, msgId: "1", role: "user", content: "Why does it fail?" };
+  const call = { ...now, msgId: "2", role: "tool-call", toolName: "Bash", toolInput: '{"command":"npm test"}' };
   await before["session.messages.save"]({ messages: [first] });
   await before["session.messages.save"]({ messages: [first, call] });
   await before["session.save"]({ sessionId, status: "running", costUsd: 0.25, inputTokens: 900, outputTokens: 40 });

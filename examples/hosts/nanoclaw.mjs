@@ -1,5 +1,5 @@
 // nanoclaw's session manager and queues on Sessile: the host and the runners share a directory and nothing else. Each
-// side writes logs of its own, so neither waits for the other, and no journal of a killed runner stops the host (BUG3.2).
+// side writes logs of its own, so neither waits for the other, and no killed runner's journal stops the host (BUG3.2).
 import { openStoreSync } from "sessile";
 
 const MODES = { shared: "shared", "per-thread": "per_thread", "agent-shared": "agent_shared" };
@@ -34,11 +34,11 @@ export function openHost(directory) {
    * Files in `attachments` are stored with the row or not at all, whatever their names and ids are (BUG3.4).
    */
   function writeSessionMessage(session, message) {
-    const { id, kind, content, trigger = 1, processAfter, recurrence, timeZone, onWake = 0, sourceSessionId } = message;
+    const { id, kind, trigger = 1, processAfter, recurrence, timeZone, onWake = 0, sourceSessionId } = message;
     const item = {
       id,
       kind,
-      content: toContent(content),
+      content: toContent(message.content),
       wakes: trigger === 1,
       onStart: onWake === 1,
       // A time, not a text that happens to sort (BUG3.5).
@@ -53,11 +53,7 @@ export function openHost(directory) {
     return receipt;
   }
 
-  function writeSessionRouting(session, address, destinations = {}) {
-    return store.setRouting({ session, default: address, destinations });
-  }
-
-  /** What the sweep of every minute does for a session, whole or not at all (BUG3.8). Says whether to start a runner. */
+  /** The sweep of every minute, whole or not at all (BUG3.8). Says whether to start a runner, or to kill it. */
   function sweepSession(session, { containerGone = false, startedAt } = {}) {
     const swept = store.sweep({ session, workerGone: containerGone });
     const { verdict } = store.liveness({ session, startedAt });
@@ -87,11 +83,13 @@ export function openHost(directory) {
     return files.map(({ name, data }) => ({ filename: name, data: Buffer.from(data, "base64") }));
   }
 
-  const change = (action) => (session, target) => store.changeSeries({ session, target, action }).items.length;
+  const change = (action) => (session, target, rest) =>
+    store.changeSeries({ session, target, action, ...rest }).items.length;
   return {
     resolveSession,
     writeSessionMessage,
-    writeSessionRouting,
+    writeSessionRouting: (session, address, destinations) =>
+      store.setRouting({ session, default: address, destinations }),
     sweepSession,
     deliverSessionMessages,
     getSession: (id) => shown(store.get(id)),
@@ -100,7 +98,7 @@ export function openHost(directory) {
     cancelTask: change("cancel"),
     pauseTask: change("pause"),
     resumeTask: change("resume"),
-    updateTask: (session, target, update) => store.changeSeries({ session, target, action: "update", ...update }).items.length,
+    updateTask: change("update"),
     createPendingQuestion: (session, id, content) => store.ask({ session, id, content }),
     // The question is closed and its answer queued in one record.
     answerQuestion: (session, id, answer) => store.answerQuestion({ session, id, answer }),
@@ -118,11 +116,12 @@ export function openRunner(directory, session, worker) {
   function getPendingMessages(limit = 10) {
     const { items } = store.nextBatch({ session, worker, first, limit });
     first = false;
-    return items.map(({ id, seq, kind, content, tries, address }) => ({ id, seq, kind, content: fromContent(content), tries, ...address }));
+    return items.map(({ address, content, ...item }) => ({ ...item, ...address, content: fromContent(content) }));
   }
 
   /** A failure stays one (BUG3.6), and what has ended is not changed by a late second word. */
-  const acknowledge = (status) => (ids, error) => store.ack({ session, acks: ids.map((id) => ({ id, status, error })) });
+  const acknowledge = (status) => (ids, error) =>
+    store.ack({ session, acks: ids.map((id) => ({ id, status, error })) });
 
   function writeMessageOut({ id, in_reply_to, kind = "chat", content, deliver_after, destination, ...address }) {
     const to = address.platform_id === undefined ? undefined : address;
@@ -165,14 +164,16 @@ function addressOf({ channelType, platformId, threadId }) {
 
 export function main(directory) {
   const host = openHost(directory);
-  const { session } = host.resolveSession("helpers", "chat-1", "thread-1", "per-thread");
-  const message = { id: "m-1", kind: "chat", content: '{"text":"Why does it fail?"}', channelType: "mail", platformId: "p-1" };
-  host.writeSessionMessage(session.id, message);
-  host.writeSessionMessage(session.id, message);
-  host.writeSessionMessage(session.id, { id: "daily", kind: "task", content: "Look at the build.", recurrence: "0 9 * * 1-5", timeZone: "Europe/Berlin", processAfter: "2100-01-01T00:00:00Z" });
-  const { wake } = host.sweepSession(session.id);
+  const { id: session } = host.resolveSession("helpers", "chat-1", "thread-1", "per-thread").session;
+  const address = { channelType: "mail", platformId: "p-1" };
+  const message = { id: "m-1", kind: "chat", content: '{"text":"Why does it fail?"}', ...address };
+  host.writeSessionMessage(session, message);
+  host.writeSessionMessage(session, message);
+  const daily = { recurrence: "0 9 * * 1-5", timeZone: "Europe/Berlin", processAfter: "2100-01-01T00:00:00Z" };
+  host.writeSessionMessage(session, { id: "daily", kind: "task", content: "Look at the build.", ...daily });
+  const { wake } = host.sweepSession(session);
 
-  const runner = openRunner(directory, session.id, "runner-1");
+  const runner = openRunner(directory, session, "runner-1");
   runner.touchHeartbeat();
   const [asked] = runner.getPendingMessages();
   const reply = runner.writeMessageOut({ id: "r-1", in_reply_to: asked.id, content: '{"text":"A missing import."}' });
@@ -182,14 +183,15 @@ export function main(directory) {
   runner.close();
 
   const sent = [];
-  host.deliverSessionMessages(session.id, (address, kind, content) => {
-    sent.push([address.platform_id, JSON.parse(content).text]);
+  host.deliverSessionMessages(session, ({ platform_id: to }, kind, content) => {
+    sent.push([to, JSON.parse(content).text]);
     return "platform-9";
   });
-  const { completed } = host.sweepSession(session.id);
-  const { status, platformId } = host.getDelivery(session.id, "r-1");
+  const { completed } = host.sweepSession(session);
+  const { status, platformId } = host.getDelivery(session, "r-1");
   host.close();
-  return { wake, asked: [asked.seq, asked.content], reply: reply.seq, sent, completed, delivery: [status, platformId] };
+  const question = [asked.seq, asked.content];
+  return { wake, asked: question, reply: reply.seq, sent, completed, delivery: [status, platformId] };
 }
 
 if (process.argv[1] === import.meta.filename) console.log(main(process.argv[2] ?? "sessions"));

@@ -26,8 +26,8 @@ export class SessionManager {
   async #open() {
     const store = await openStore(this.#directory);
     const { retentionDays, maxSessions } = this.#config;
-    // Reading and saving both count as use, so what is saved all the time never ages (BUG0.6). What goes can be restored
-    // for a week, and running sessions stay.
+    // Reading and saving both count as use, so what is saved all the time never ages (BUG0.6). What goes can be
+    // restored for a week, and running sessions stay.
     const policy = { clock: "accessed", maxAgeMs: retentionDays * DAY_MS, maxSessions, graceMs: 7 * DAY_MS };
     await store.setRetention({ policy });
     await store.applyRetention().catch((error) => console.error("retention:", error.message));
@@ -50,23 +50,23 @@ export class SessionManager {
     try {
       const session = await store.get(id);
       if (session.trashedAt !== null) return null;
-      const stored = [];
-      for await (const message of store.messages(id)) stored.push(message);
-      const messages = stored.map(({ message }) => fromMessage(message));
-      return { ...metadata(session), head: stored.at(-1)?.seq ?? 0, messageCount: stored.length, messages };
+      const read = { ...metadata(session), head: 0, messages: [] };
+      for await (const { seq, message } of store.messages(id)) {
+        read.head = seq;
+        read.messageCount = read.messages.push(fromMessage(message));
+      }
+      return read;
     } catch (error) {
-      // Damage is no absence (BUG0.8): it is thrown, and `messages(id, { unreadable: "skip" })` gives what is around it.
-      if (error instanceof NotFoundError) return null;
-      throw error;
+      // Damage is no absence (BUG0.8): it is thrown, and `unreadable: "skip"` would give what is around it.
+      return orNull(error);
     }
   }
 
   /** Reads it and notes that somebody did. That writes no copy back, so it cannot undo a save (BUG0.2). */
   async loadSession(id) {
     const session = await this.readSession(id);
-    if (session === null) return null;
     const store = await this.initialize();
-    return { ...session, lastAccessedAt: metadata(await store.touch(id)).lastAccessedAt };
+    return session && { ...session, lastAccessedAt: metadata(await store.touch(id)).lastAccessedAt };
   }
 
   /**
@@ -76,11 +76,9 @@ export class SessionManager {
   async saveSession(session) {
     const store = await this.initialize();
     const { id, provider, model, title } = session;
-    const before = await store.get(id).catch(async (error) => {
-      if (!(error instanceof NotFoundError)) throw error;
-      const { scope } = await store.directoryScope({ directory: session.workingDirectory });
-      return store.create({ id, scope, createdAt: new Date(session.createdAt) });
-    });
+    const { scope } = await store.directoryScope({ directory: session.workingDirectory });
+    const create = () => store.create({ id, scope, createdAt: new Date(session.createdAt) });
+    const before = (await store.get(id).catch(orNull)) ?? (await create());
     const messages = session.messages.map(toMessage);
     const saved = await store.saveSession({ session: id, messages, expectHead: session.head });
     session.head = saved.head;
@@ -89,6 +87,7 @@ export class SessionManager {
     if (title && title !== before.title) await store.suggestTitle({ session: id, title });
   }
 
+  /** Into the trash. There are no files to outlive their entry in a list. */
   async deleteSession(id) {
     const store = await this.initialize();
     await store.trash(id).catch(orNull);
@@ -120,7 +119,7 @@ export class SessionManager {
     return session === null ? { kind: "not-found" } : { kind: "ok", session };
   }
 
-  /** What the model is sent: the last messages, none of them a tool's result without its call. Nothing stored is cut. */
+  /** What the model is sent: the last messages, no tool's result without its call. Nothing stored is cut. */
   async messagesForModel(id) {
     const store = await this.initialize();
     const view = await store.readView({ session: id, limit: this.#config.maxMessages });
@@ -146,34 +145,27 @@ function metadata({ id, title, titleManual, createdAt, accessedAt, updatedAt, me
 
 /** Members that have no part of their own (`name`, `structuredContent`) stay members. */
 function toMessage({ content, reasoning, tool_calls: calls = [], tool_call_id: call, images = [], ...rest }) {
-  const said = call === undefined ? { type: "text", text: content } : { type: "tool_result", call_id: call, content };
-  return {
-    ...rest,
-    parts: [
-      ...(reasoning === undefined ? [] : [{ type: "thinking", text: reasoning }]),
-      said,
-      ...images.map(({ mediaType, ...image }) => ({ type: "image", media_type: mediaType, ...image })),
-      ...calls.map(({ id, function: { name, arguments: given } }) => ({ type: "tool_call", id, name, arguments: given })),
-    ],
-  };
+  const parts = [
+    call === undefined ? { type: "text", text: content } : { type: "tool_result", call_id: call, content },
+    ...images.map(({ mediaType, ...image }) => ({ type: "image", media_type: mediaType, ...image })),
+    ...calls.map(({ id, function: { name, arguments: given } }) => ({ type: "tool_call", id, name, arguments: given })),
+  ];
+  return { ...rest, parts: reasoning === undefined ? parts : [{ type: "thinking", text: reasoning }, ...parts] };
 }
 
 function fromMessage({ parts, ...rest }) {
-  const message = { ...rest, content: "" };
-  for (const { type, ...part } of parts) {
-    if (type === "thinking") message.reasoning = part.text;
-    if (type === "text") message.content = part.text;
-    if (type === "tool_result") Object.assign(message, { content: part.content, tool_call_id: part.call_id });
-    if (type === "image") {
-      const { media_type: mediaType, ...image } = part;
-      (message.images ??= []).push({ mediaType, ...image });
-    }
-    if (type === "tool_call") {
-      const { id, name, arguments: given } = part;
-      (message.tool_calls ??= []).push({ id, function: { name, arguments: given } });
-    }
-  }
-  return message;
+  const all = (type) => parts.filter((part) => part.type === type);
+  const [[text], [thinking], [result]] = ["text", "thinking", "tool_result"].map(all);
+  const images = all("image").map(({ type, media_type: mediaType, ...image }) => ({ mediaType, ...image }));
+  const calls = all("tool_call").map(({ id, name, arguments: given }) => ({ id, function: { name, arguments: given } }));
+  return {
+    ...rest,
+    content: result?.content ?? text?.text ?? "",
+    ...(thinking && { reasoning: thinking.text }),
+    ...(result && { tool_call_id: result.call_id }),
+    ...(images.length > 0 && { images }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
 }
 
 export async function main(directory) {
@@ -188,17 +180,15 @@ export async function main(directory) {
   });
 
   const session = await manager.loadSession(id);
-  session.messages.push(
-    { role: "assistant", content: "", reasoning: "Look at the scripts.", tool_calls: [call] },
-    { role: "tool", content: '{"scripts":{}}', tool_call_id: "call-1", name: "read_file" },
-    { role: "assistant", content: "There is no build script." },
-  );
+  session.messages.push({ role: "assistant", content: "", reasoning: "Look at the scripts.", tool_calls: [call] });
+  session.messages.push({ role: "tool", content: '{"scripts":{}}', tool_call_id: "call-1", name: "read_file" });
+  session.messages.push({ role: "assistant", content: "There is no build script." });
   await manager.saveSession(session);
   await manager.renameSession(id, "  The missing script ");
 
   const resumed = await manager.resolveSession("last", { workingDirectory: "/work/project" });
-  await manager.close();
   const { title, messageCount, messages } = resumed.session;
+  await manager.close();
   return { title, messageCount, last: messages.at(-1).content };
 }
 

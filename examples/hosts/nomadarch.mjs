@@ -1,10 +1,15 @@
 // NomadArch's NativeSessionManager on Sessile: a workspace is a scope, a revert can be undone, a fork is its own.
 import { NotFoundError, openStore } from "sessile";
 
+const orNull = (error) => {
+  if (error instanceof NotFoundError) return null;
+  throw error;
+};
+
 export class NativeSessionManager {
   #store;
 
-  /** A data directory is one store. No name of a workspace is part of a path (BUG1.6), and there is nothing to cache. */
+  /** A data directory is one store. No name of a workspace is part of a path (BUG1.6), and nothing is cached. */
   static async open(dataDir) {
     const manager = new NativeSessionManager();
     manager.#store = await openStore(dataDir);
@@ -20,7 +25,8 @@ export class NativeSessionManager {
 
   async getSession(workspaceId, id) {
     const session = await this.#find(workspaceId, id);
-    return session && { ...shown(session), messageIds: (await this.getSessionMessages(workspaceId, id)).map((m) => m.id) };
+    const messages = await this.getSessionMessages(workspaceId, id);
+    return session && { ...shown(session), messageIds: messages.map((message) => message.id) };
   }
 
   async createSession(workspaceId, { title = "New Session", parentId, model, agent } = {}) {
@@ -32,7 +38,8 @@ export class NativeSessionManager {
   /** Facts alone: neither times nor the list of messages can be overwritten (BUG1.7). */
   async updateSession(workspaceId, id, { title, model, agent, status }) {
     if ((await this.#find(workspaceId, id)) === null) return null;
-    return shown(await this.#store.update(id, { title, provider: model?.providerId, model: model?.modelId, agent, status }));
+    const patch = { title, provider: model?.providerId, model: model?.modelId, agent, status };
+    return shown(await this.#store.update(id, patch));
   }
 
   /** Into the trash: `restore` gives it back. Forks keep all their messages (BUG1.1). */
@@ -42,7 +49,7 @@ export class NativeSessionManager {
     return true;
   }
 
-  /** A fork, at a message where one is named. `parentId` is the root, as in the original; the store knows the real one. */
+  /** A fork, at a message where one is named. `parentId` is the root, as it was; the store knows the real one. */
   async forkSession(workspaceId, id, messageId) {
     const session = await this.#must(workspaceId, id);
     const title = session.title === null ? "Forked Session" : `${session.title} (fork)`;
@@ -52,16 +59,15 @@ export class NativeSessionManager {
   }
 
   /**
-   * Without a message: hides the last one. With one: hides what comes behind it, or with `inclusive` the message too, as
-   * OpenCode and the UI mean it. Nothing is removed: `unrevert` shows it again until the next message.
+   * Without a message: hides the last one. With one: hides what comes behind it, or with `inclusive` the message too,
+   * as OpenCode and the UI mean it. Nothing is removed: `unrevert` shows it again until the next message.
    */
   async revert(workspaceId, id, messageId, { inclusive = false } = {}) {
     const session = await this.#must(workspaceId, id);
-    if (messageId === undefined) {
-      return session.head === 0 ? shown(session) : shown(await this.#store.revert(id, session.head, { inclusive: true }));
-    }
+    if (messageId === undefined && session.head === 0) return shown(session);
     // An unknown message is an error instead of nothing: the user believes that something was undone.
-    return shown(await this.#store.revert(id, refOf(messageId), { inclusive }));
+    const [to, options] = messageId ? [refOf(messageId), { inclusive }] : [session.head, { inclusive: true }];
+    return shown(await this.#store.revert(id, to, options));
   }
 
   async unrevert(workspaceId, id) {
@@ -92,13 +98,8 @@ export class NativeSessionManager {
     if ((await this.#find(workspaceId, id)) === null) return null;
     const { parts: changed } = toMessage({ role: "assistant", content, parts, toolCalls });
     const patch = { status, ...(changed.length > 0 && { parts: changed }) };
-    try {
-      await this.#store.updateMessage(id, refOf(messageId), { patch });
-      return (await this.getSessionMessages(workspaceId, id)).find((message) => message.id === messageId) ?? null;
-    } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
-    }
+    if ((await this.#store.updateMessage(id, refOf(messageId), { patch }).catch(orNull)) === null) return null;
+    return (await this.getSessionMessages(workspaceId, id)).find((message) => message.id === messageId) ?? null;
   }
 
   async getActiveSessionCount(workspaceId) {
@@ -111,13 +112,8 @@ export class NativeSessionManager {
 
   /** Only a session of that workspace: ids are unique in the store, so one of another workspace is nobody's here. */
   async #find(workspaceId, id) {
-    try {
-      const session = await this.#store.get(id);
-      return session.scope === workspaceId && session.trashedAt === null ? session : null;
-    } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
-    }
+    const session = await this.#store.get(id).catch(orNull);
+    return session?.scope === workspaceId && session.trashedAt === null ? session : null;
   }
 
   async #must(workspaceId, id) {
@@ -137,38 +133,31 @@ function shown({ id, scope, title, parent, createdAt, updatedAt, provider, model
 }
 
 function toMessage({ role, content, parts = [], toolCalls = [], toolCallId, status }) {
-  const calls = toolCalls.map(({ id, function: { name, arguments: text } }) => ({ id, name, arguments: text }));
+  const calls = toolCalls.map((toolCall) => toPart({ type: "tool_call", toolCall }));
   const said = toolCallId ? { type: "tool_result", call_id: toolCallId, content } : { type: "text", text: content };
-  return {
-    role,
-    ...(status && { status }),
-    parts: [
-      ...(content === undefined ? [] : [said]),
-      ...parts.map(toPart),
-      ...calls.map((call) => ({ type: "tool_call", ...call })),
-    ],
-  };
+  const all = [...(content === undefined ? [] : [said]), ...parts.map(toPart), ...calls];
+  return { role, parts: all, ...(status && { status }) };
 }
 
-function toPart({ type, content, toolCall, toolResult }) {
-  if (type === "tool_call") return { type, id: toolCall.id, name: toolCall.function.name, arguments: toolCall.function.arguments };
-  if (type === "tool_result") return { type, call_id: toolResult.toolCallId, content: toolResult.content, is_error: toolResult.isError };
-  return { type, text: content };
+function toPart({ type, content, toolCall: call, toolResult: result }) {
+  if (type === "tool_call") return { type, id: call.id, name: call.function.name, arguments: call.function.arguments };
+  if (type !== "tool_result") return { type, text: content };
+  return { type, call_id: result.toolCallId, content: result.content, is_error: result.isError ?? false };
 }
 
 function shownMessage(sessionId, { id, createdAt, updatedAt, message: { role, status = "completed", parts } }) {
-  const content = parts.flatMap((part) => (part.type === "text" ? [part.text] : part.type === "tool_result" ? [part.content] : []));
-  const toolCalls = parts.filter(({ type }) => type === "tool_call");
-  const toolCallId = parts.find(({ type }) => type === "tool_result")?.call_id;
+  const all = (type) => parts.filter((part) => part.type === type);
+  const [result] = all("tool_result");
+  const call = ({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } });
   return {
     id: `${sessionId}/${id}`,
     sessionId,
     role,
     status,
-    content: content.join("\n"),
+    content: result?.content ?? all("text").map(({ text }) => text).join("\n"),
     parts,
-    toolCalls: toolCalls.map(({ id: call, name, arguments: text }) => ({ id: call, type: "function", function: { name, arguments: text } })),
-    ...(toolCallId && { toolCallId }),
+    toolCalls: all("tool_call").map(call),
+    ...(result && { toolCallId: result.call_id }),
     createdAt,
     updatedAt,
   };
@@ -185,10 +174,11 @@ export async function main(directory) {
   await manager.revert("workspace-1", fork.id, question.id);
   await manager.addMessage("workspace-1", fork.id, { role: "assistant", content: "A missing script." });
 
-  const said = async (session) => (await manager.getSessionMessages("workspace-1", session)).map(({ content }) => content);
-  const result = { original: await said(id), fork: await said(fork.id), title: fork.title };
+  const original = await manager.getSessionMessages("workspace-1", id);
+  const forked = await manager.getSessionMessages("workspace-1", fork.id);
   await manager.close();
-  return result;
+  const said = (messages) => messages.map(({ content }) => content);
+  return { original: said(original), fork: said(forked), title: fork.title };
 }
 
 if (process.argv[1] === import.meta.filename) console.log(await main(process.argv[2] ?? "sessions"));
