@@ -32,18 +32,24 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
     }
   }
 
+  /** A process that slept for so long that it was taken for dead has lost its run. What it says is kept all the same. */
+  async function renew(session) {
+    const run = runs.get(session);
+    if (run === undefined) return;
+    await store.renewRun({ session, run, leaseMs }).catch((error) => {
+      if (!(error instanceof ConflictError)) throw error;
+      runs.delete(session);
+    });
+  }
+
   async function saveSession({ sessionId, status, costUsd, inputTokens, outputTokens, model, error }) {
     // Absolute, as the agent counts. Said again it adds nothing, and what comes after the end counts too (BUG5.3).
     const amounts = { cost: costUsd, input: inputTokens, output: outputTokens };
     await store.addUsage({ session: sessionId, amounts, absolute: true, source: "agent", model });
     if (model) await store.update(sessionId, { model });
-    const run = runs.get(sessionId);
-    if (run === undefined) return;
-    if (!FINISHED.includes(status)) {
-      await store.renewRun({ session: sessionId, run, leaseMs });
-      return;
-    }
-    await store.endRun({ session: sessionId, run, status, error });
+    await renew(sessionId);
+    if (!FINISHED.includes(status) || !runs.has(sessionId)) return;
+    await store.endRun({ session: sessionId, run: runs.get(sessionId), status, error });
     runs.delete(sessionId);
     await store.applyRetention();
   }
@@ -54,8 +60,7 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
     for (const session of sessions) {
       const events = messages.filter(({ sessionId }) => sessionId === session).map(toEvent);
       await store.ingest({ session, events });
-      const run = runs.get(session);
-      if (run !== undefined) await store.renewRun({ session, run, leaseMs });
+      await renew(session);
     }
   }
 

@@ -1,10 +1,12 @@
 // The examples of hosts (examples/hosts): each as a program that has installed this package would run it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import * as sessile from "../dist/index.js";
+import { operations } from "../dist/internal.js";
 import { failed, of } from "./support/both.mjs";
 import { scratch } from "./support/scratch.mjs";
 
@@ -68,6 +70,19 @@ for (const [name, result] of Object.entries(shown)) {
 test("every example has a result here", () => {
   const names = readdirSync(hosts).map((file) => file.replace(/\.mjs$/, ""));
   assert.deepEqual(names.sort(), Object.keys(shown).sort());
+});
+
+test("the page of hosts names calls that there are, and every operation", (t) => {
+  const page = readFileSync(new URL("../../docs/hosts.md", import.meta.url), "utf8");
+  const calls = new Set([...Object.keys(sessile), ...Object.keys(sessile.openStoreSync(join(scratch(t), "store")))]);
+  const cells = [...page.matchAll(/^\|[^|]*\|([^|]*)\|/gm)].map(([, cell]) => cell).join(" ");
+  // Members of what is taken and given stand there too.
+  const members = `accessedAt attachment canUnrevert content dueAt id metadata name onStart parent path provider seq
+    session silent sourceSession status stuck wakes`.split(/\s+/);
+  const named = new Set([...cells.matchAll(/`([a-zA-Z]+)[`(]/g)].map(([, name]) => name));
+  for (const name of members) assert.ok(named.delete(name), name);
+  assert.deepEqual([...named].filter((name) => !calls.has(name)), []);
+  assert.deepEqual(Object.keys(operations).filter((name) => !named.has(name)), []);
 });
 
 const user = (content) => ({ role: "user", content });
@@ -482,6 +497,24 @@ test("agent-orchestrator: batches may overlap, and the last cost may come after 
   await requests.close();
 });
 
+test("agent-orchestrator: a window that slept keeps what it says, and does not run beside another", async (t) => {
+  const { openAgentStore, directory } = await example(t, "agent-orchestrator");
+  const slept = await openAgentStore(directory, { leaseMs: 1000 });
+  const { sessionId } = await slept["agent.start"]({ projectId: "p", provider: "a" });
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const other = await openAgentStore(directory);
+  assert.equal((await other["session.load"]({ projectId: "p" })).status, "interrupted");
+  const started = await other["agent.start"]({ projectId: "p", provider: "a" });
+  assert.ok(started.ok && started.sessionId !== sessionId);
+  await slept["session.messages.save"]({ messages: [said(sessionId, "1")] });
+  await slept["session.save"]({ sessionId, status: "done", costUsd: 2 });
+  assert.equal((await slept["session.messages.load"]({ sessionId })).length, 1);
+  assert.equal(await slept["session.load"]({ projectId: "p" }), null);
+  assert.equal((await other["agent.start"]({ projectId: "p", provider: "a" })).ok, false);
+  await slept.close();
+  await other.close();
+});
+
 test("agent-orchestrator: five sessions of a project stay, and none that runs goes", async (t) => {
   const { openAgentStore, directory } = await example(t, "agent-orchestrator");
   const requests = await openAgentStore(directory);
@@ -493,8 +526,7 @@ test("agent-orchestrator: five sessions of a project stay, and none that runs go
     if (n < 6) await requests["session.save"]({ sessionId, status: "done" });
   }
   await requests.close();
-  const { openStoreSync } = await import("../dist/index.js");
-  const store = openStoreSync(directory);
+  const store = sessile.openStoreSync(directory);
   assert.deepEqual([...store.sessions()].map(({ id }) => id).sort(), ids.slice(1).sort());
   assert.deepEqual([...store.sessions({ trashed: true })].map(({ id }) => id), ids.slice(0, 1));
   store.close();

@@ -323,7 +323,8 @@ fn create_makes_directories_and_leaves_nothing_in_tmp() {
 
 #[test]
 fn create_bytes_keeps_every_byte() {
-    let (_root, mut disk) = disk();
+    let scratch = Scratch::new();
+    let mut disk = scratch.disk();
     let bytes: Vec<u8> = (0..=255).collect();
     assert_eq!(disk.create_bytes("attachments/a/b.png", &bytes), Ok(()));
     assert_eq!(disk.read_bytes("attachments/a/b.png", 0, 999), Ok(bytes));
