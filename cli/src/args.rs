@@ -198,6 +198,9 @@ pub struct Policy {
     /// Purge what is in the trash for longer, such as 7d
     #[arg(long, value_name = "SPAN")]
     pub grace: Option<String>,
+    /// With `set`: apply the policy whenever a program opens the store for writing
+    #[arg(long)]
+    pub on_open: bool,
     /// Only sessions of this scope
     #[arg(long, value_name = "TEXT")]
     pub scope: Option<String>,

@@ -71,6 +71,7 @@ fn policy(args: args::Policy) -> Result<(Option<String>, Option<Policy>)> {
         max_bytes: args.max_bytes,
         each_scope: args.each_scope,
         grace_ms: args.grace.as_deref().map(milliseconds).transpose()?,
+        on_open: args.on_open,
     };
     Ok((args.scope, Some(policy).filter(|policy| *policy != Policy::default())))
 }

@@ -1149,7 +1149,7 @@ impl Run for ChangeSeries {
                         continue;
                     }
                     SeriesAction::Pause if item.status == ItemStatus::Pending => {
-                        item.status = ItemStatus::Paused
+                        item.status = ItemStatus::Paused;
                     }
                     SeriesAction::Resume if item.status == ItemStatus::Paused => {
                         (item.status, item.failures) = (ItemStatus::Pending, 0);

@@ -8,12 +8,14 @@ use super::attachments::CollectAttachments;
 use super::{Operation, Run, all_sessions};
 use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Facts, Session, Status};
-use crate::host::Host;
+use crate::host::{FsErrorKind, Host};
 use crate::id::Name;
 use crate::limits::NUMBER_MAX;
-use crate::store::{Draft, Store, inbox, outbox, system};
+use crate::store::{Draft, Store, inbox, outbox};
 use crate::{Error, ErrorKind, Result};
 
+/// Where the policy is kept. A file of its own: opening a store must not cost more for it.
+const PATH: &str = "retention.json";
 /// A session with this tag is never taken.
 const PINNED: &str = "pinned";
 
@@ -33,6 +35,9 @@ pub struct Policy {
     pub each_scope: bool,
     /// Sessions that are in the trash for longer are purged, in ms; absent: none is.
     pub grace_ms: Option<u64>,
+    /// For the policy that is kept: whether it is applied whenever somebody opens the store for writing. What goes wrong
+    /// with that does not keep the store from opening.
+    pub on_open: bool,
 }
 
 /// By which clock a session is old.
@@ -359,16 +364,19 @@ impl Operation for SetRetention {
 
 impl Run for SetRetention {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<KeptPolicy> {
-        self.policy.as_ref().map_or(Ok(()), check)?;
-        store.change(&system("store", ""), &WriteOptions::default(), &mut |view| {
-            let mut draft = Draft::default();
-            match &self.policy {
-                Some(policy) => draft.put("retention", policy)?,
-                None if view.table.doc("retention").is_some() => draft.remove("retention"),
-                None => {}
+        store.writable()?;
+        match &self.policy {
+            Some(policy) => {
+                check(policy)?;
+                let text =
+                    serde_json::to_string(policy).map_err(|error| Error::internal(error.to_string()))?;
+                store.host_mut().replace(PATH, &(text + "\n"))?;
             }
-            Ok((draft, ()))
-        })?;
+            None => match store.host_mut().remove(PATH) {
+                Err(error) if error.kind != FsErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            },
+        }
         GetRetention {}.run(store)
     }
 }
@@ -380,7 +388,23 @@ impl Operation for GetRetention {
 
 impl Run for GetRetention {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<KeptPolicy> {
-        store.view(&system("store", ""), |view| Ok(KeptPolicy { policy: view.get("retention") }))
+        let text = match store.host_mut().read_bytes(PATH, 0, 64 * 1024) {
+            Err(error) if error.kind == FsErrorKind::NotFound => return Ok(KeptPolicy::default()),
+            text => text?,
+        };
+        let policy = serde_json::from_slice(&text)
+            .map_err(|_| Error::damaged(format!("{PATH} cannot be read; set the policy again")))?;
+        Ok(KeptPolicy { policy: Some(policy) })
+    }
+}
+
+/// Applies the policy that is kept, if it says so: when a store was opened for writing.
+///
+/// What goes wrong with it must not keep anybody from his sessions: it is tried again at the next opening.
+pub(crate) fn on_open<H: Host>(store: &mut Store<H>) {
+    let kept = GetRetention {}.run(store).ok().and_then(|kept| kept.policy);
+    if let Some(policy) = kept.filter(|policy| policy.on_open) {
+        let _ = ApplyRetention { scope: None, policy: Some(policy) }.run(store);
     }
 }
 

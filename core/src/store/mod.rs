@@ -148,7 +148,8 @@ enum Prepared {
 impl<H: Host> Store<H> {
     /// Opens the store in the host's root, or makes one there.
     ///
-    /// Guarantee: damage that can be named does not prevent opening; opening a store that is there writes nothing.
+    /// Guarantee: damage that can be named does not prevent opening; opening a store that is there writes nothing, unless
+    /// the retention policy that it keeps is to be applied then.
     /// Errors: `not-found` (read-only, and there is none), `unsupported` (a newer format), `unavailable`.
     pub fn open(mut host: H, options: OpenOptions) -> Result<Self> {
         let writer = ulid_text(ulid(host.now_ms(), host.random()));
@@ -173,6 +174,9 @@ impl<H: Host> Store<H> {
             }
             Err(error) if error.kind == FsErrorKind::NotFound => store.make()?,
             Err(error) => return Err(error.into()),
+        }
+        if !store.is_read_only() {
+            crate::operations::retention::on_open(&mut store);
         }
         Ok(store)
     }

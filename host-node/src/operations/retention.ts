@@ -15,6 +15,11 @@ export interface Policy {
   readonly eachScope?: boolean | undefined;
   /** Sessions that are in the trash for longer are purged, in ms. Default: none is. */
   readonly graceMs?: number | null | undefined;
+  /**
+   * For the policy that is kept: whether it is applied whenever somebody opens the store for writing. What goes wrong
+   * with that does not keep the store from opening.
+   */
+  readonly onOpen?: boolean | undefined;
 }
 
 /** What {@link RetentionOperations.planRetention} takes. */

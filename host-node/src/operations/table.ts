@@ -78,6 +78,7 @@ const policy = nested<Types.Policy>({
   maxBytes: optional(count),
   eachScope: maybe(flag),
   graceMs: optional(count),
+  onOpen: maybe(flag),
 });
 const newFacts = nested<Types.NewFacts>({
   title: optional(text),

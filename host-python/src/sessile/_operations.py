@@ -95,6 +95,7 @@ _POLICY = _request(
     max_bytes=Option(_WHOLE),
     each_scope=Option(BOOL),
     grace_ms=Option(_WHOLE),
+    on_open=Option(BOOL),
 )
 
 OPERATIONS: dict[str, Record] = {

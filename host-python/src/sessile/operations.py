@@ -1198,6 +1198,9 @@ class Policy(TypedDict, total=False):
     """Whether the limits are each scope's instead of the store's."""
     grace_ms: int | None
     """Sessions that are in the trash for longer are purged, in ms; absent: none is."""
+    on_open: bool | None
+    """For the policy that is kept: whether it is applied whenever somebody opens the store for writing. What goes wrong
+    with that does not keep the store from opening."""
 
 
 class PlanRetention(TypedDict, total=False):
