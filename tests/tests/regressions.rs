@@ -398,3 +398,15 @@ fn a_sealed_log_with_unreadable_messages_is_finished_with_their_numbers_taken() 
         page.messages
     );
 }
+
+#[test]
+fn a_request_whose_members_stand_by_their_places_is_refused() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    for request in ["[]", r#"["a","title"]"#, "null", r#""a""#, ""] {
+        let refused = store.operate("rename_session", request).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Invalid, "{request}");
+    }
+    assert_eq!(store.get("a").unwrap().facts.title, None);
+}
