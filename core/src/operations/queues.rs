@@ -499,7 +499,7 @@ pub struct Found {
     pub outbound: Option<OutItem>,
 }
 
-/// Puts a question to the user of a session. Known ids are left as they are, so a retry is harmless. Called by the
+/// Puts a question to the user of a session. One that is open is left as it is, so a retry is harmless. Called by the
 /// host's side. Errors: `not-found`, `invalid`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -1430,7 +1430,8 @@ impl Run for Ask {
         let key = format!("question/{}", self.id);
         store.change(&inbox(&self.session), &WriteOptions::default(), &mut |view| {
             let mut draft = Draft::default();
-            if view.table.doc(&key).is_none() {
+            let known: Option<Question> = view.get(&key);
+            if !known.is_some_and(|question| is_open(&question, view.now)) {
                 let (id, content) = (self.id.clone(), self.content.clone());
                 draft.put(
                     &key,
