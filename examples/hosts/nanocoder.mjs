@@ -3,6 +3,10 @@ import { randomUUID } from "node:crypto";
 import { NotFoundError, openStore } from "sessile";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+const orNull = (error) => {
+  if (error instanceof NotFoundError) return null;
+  throw error;
+};
 
 export class SessionManager {
   #directory;
@@ -47,19 +51,15 @@ export class SessionManager {
   /** The session, or null. `head` is new among its members: it says which state of the session the copy shows. */
   async readSession(id) {
     const store = await this.initialize();
-    try {
-      const session = await store.get(id);
-      if (session.trashedAt !== null) return null;
-      const read = { ...metadata(session), head: 0, messages: [] };
-      for await (const { seq, message } of store.messages(id)) {
-        read.head = seq;
-        read.messageCount = read.messages.push(fromMessage(message));
-      }
-      return read;
-    } catch (error) {
-      // Damage is no absence (BUG0.8): it is thrown, and `unreadable: "skip"` would give what is around it.
-      return orNull(error);
+    const session = await store.get(id).catch(orNull);
+    if (session === null || session.trashedAt !== null) return null;
+    const read = { ...metadata(session), head: 0, messages: [] };
+    // Damage is no absence (BUG0.8): it is thrown, and `unreadable: "skip"` would give what is around it.
+    for await (const { seq, message } of store.messages(id)) {
+      read.head = seq;
+      read.messageCount = read.messages.push(fromMessage(message));
     }
+    return read;
   }
 
   /** Reads it and notes that somebody did. That writes no copy back, so it cannot undo a save (BUG0.2). */
@@ -131,16 +131,11 @@ export class SessionManager {
   }
 }
 
-const orNull = (error) => {
-  if (error instanceof NotFoundError) return null;
-  throw error;
-};
-
 function metadata({ id, title, titleManual, createdAt, accessedAt, updatedAt, messageCount, provider, model, scope }) {
   const time = (ms) => new Date(ms).toISOString();
   const lastAccessedAt = time(Math.max(accessedAt, updatedAt));
-  const times = { createdAt: time(createdAt), lastAccessedAt };
-  return { id, title, titleManuallySet: titleManual, ...times, messageCount, provider, model, workingDirectory: scope };
+  const facts = { id, title, titleManuallySet: titleManual, provider, model, workingDirectory: scope, messageCount };
+  return { ...facts, createdAt: time(createdAt), lastAccessedAt };
 }
 
 /** Members that have no part of their own (`name`, `structuredContent`) stay members. */
