@@ -19,6 +19,8 @@ const LEASE_MS: (u64, u64) = (1_000, 24 * 60 * 60 * 1000);
 const SILENCE_MS: u64 = 15 * 60 * 1000;
 /// Where a session's run stands.
 const KEY: &str = "run";
+/// What went wrong where nobody has ended a run.
+const DIED: &str = "its process has died";
 /// What the environment of an agent must not be given by callers.
 const BLOCKED: [&str; 4] = ["CLAUDE", "CODEX", "OLLAMA", "ANTHROPIC_"];
 
@@ -50,9 +52,10 @@ pub struct RenewRun {
 }
 
 /// Ends a run, with what it has used: all in one record, so that the cost that comes last is not lost. Also a run whose lease has
-/// ended can be ended, unless somebody else has begun one.
+/// ended can be ended, unless somebody else has begun one, and so can one that `list_runs` has marked. What was said first
+/// about an end stays.
 ///
-/// Errors: `conflict` (somebody else runs; ended already otherwise), `invalid`.
+/// Errors: `conflict` (somebody else runs), `invalid`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndRun {
@@ -254,14 +257,19 @@ impl Run for EndRun {
         store.change(&self.session, &WriteOptions::default(), &mut |view| {
             let mut run = own(view, &self.session, &self.run)?;
             let mut draft = Draft::default();
-            if run.ended_at.is_some() {
+            // A mark was a guess, which the owner corrects.
+            let marked = is_marked(&run);
+            if run.ended_at.is_some() && !marked {
                 // Said before: a retry changes nothing.
                 return Ok((draft, ()));
             }
             run.ended_at = Some(view.now);
             run.error.clone_from(&self.error);
             draft.put(KEY, &run)?;
-            draft.facts(status(self.status));
+            // What a host has made of a marked session since stays.
+            if !marked || view.facts.status == Status::Interrupted {
+                draft.facts(status(self.status));
+            }
             if let Some(amounts) = &self.amounts {
                 let model = self.model.as_ref().or(view.facts.model.as_ref()).map_or("", String::as_str);
                 enter(&mut draft, view, &day(view.now)?, model, amounts, None)?;
@@ -313,7 +321,7 @@ impl Run for ListRuns {
                     let crashed = |run: &RunRecord| run.ended_at.is_none() && !is_running(run, view.now);
                     if let Some(mut run) = view.get::<RunRecord>(KEY).filter(crashed) {
                         run.ended_at = Some(run.lease_until);
-                        run.error = Some("its process has died".into());
+                        run.error = Some(DIED.into());
                         draft.put(KEY, &run)?;
                         draft.facts(status(Status::Interrupted));
                     }
@@ -377,6 +385,11 @@ fn own(view: &View<'_>, session: &str, run: &str) -> Result<RunRecord> {
         Some(last) if last.id == run => Ok(last),
         last => Err(theirs(last)),
     }
+}
+
+/// Whether a run has been taken for one whose process has died, and its owner has not said how it ended.
+fn is_marked(run: &RunRecord) -> bool {
+    run.ended_at == Some(run.lease_until) && run.error.as_deref() == Some(DIED)
 }
 
 /// Whether a run's lease holds.

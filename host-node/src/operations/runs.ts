@@ -126,9 +126,10 @@ export interface RunsOperations {
   renewRun(request: RenewRun): RunInfo;
   /**
    * Ends a run, with what it has used: all in one record, so that the cost that comes last is not lost. Also a run
-   * whose lease has ended can be ended, unless somebody else has begun one.
+   * whose lease has ended can be ended, unless somebody else has begun one, and so can one that `listRuns` has
+   * marked. What was said first about an end stays.
    *
-   * Errors: `conflict` (somebody else runs; ended already otherwise), `invalid`.
+   * Errors: `conflict` (somebody else runs), `invalid`.
    */
   endRun(request: EndRun): RunInfo;
   /** Gives the run of a session, the last one where none is under way. Errors: `not-found`. */

@@ -272,9 +272,10 @@ class Operations:
 
     def end_run(self, **request: Unpack[ops.EndRun]) -> ops.RunInfo:
         """Ends a run, with what it has used: all in one record, so that the cost that comes last is not lost. Also a
-        run whose lease has ended can be ended, unless somebody else has begun one.
+        run whose lease has ended can be ended, unless somebody else has begun one, and so can one that `list_runs`
+        has marked. What was said first about an end stays.
 
-        Errors: `ConflictError` (somebody else runs; ended already otherwise), `InvalidError`.
+        Errors: `ConflictError` (somebody else runs), `InvalidError`.
         """
         return self._operate("end_run", request)
 
