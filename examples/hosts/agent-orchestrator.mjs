@@ -32,14 +32,14 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
     }
   }
 
-  /** A process that slept for so long that it was taken for dead has lost its run. What it says is kept all the same. */
+  /** A process that slept for so long that it was taken for dead goes without. What it says is kept all the same. */
+  const unlessLost = (error) => {
+    if (!(error instanceof ConflictError)) throw error;
+  };
+
   async function renew(session) {
     const run = runs.get(session);
-    if (run === undefined) return;
-    await store.renewRun({ session, run, leaseMs }).catch((error) => {
-      if (!(error instanceof ConflictError)) throw error;
-      runs.delete(session);
-    });
+    if (run !== undefined) await store.renewRun({ session, run, leaseMs }).catch(unlessLost);
   }
 
   async function saveSession({ sessionId, status, costUsd, inputTokens, outputTokens, model, error }) {
@@ -47,9 +47,10 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
     const amounts = { cost: costUsd, input: inputTokens, output: outputTokens };
     await store.addUsage({ session: sessionId, amounts, absolute: true, source: "agent", model });
     if (model) await store.update(sessionId, { model });
-    await renew(sessionId);
-    if (!FINISHED.includes(status) || !runs.has(sessionId)) return;
-    await store.endRun({ session: sessionId, run: runs.get(sessionId), status, error });
+    if (!FINISHED.includes(status)) return renew(sessionId);
+    const run = runs.get(sessionId);
+    if (run === undefined) return;
+    await store.endRun({ session: sessionId, run, status, error }).catch(unlessLost);
     runs.delete(sessionId);
     await store.applyRetention();
   }
@@ -67,7 +68,8 @@ export async function openAgentStore(directory, { owner = `process ${process.pid
   /** The last session of a project, also one whose process has died while it ran (BUG5.2): it is `interrupted`. */
   async function load({ projectId }) {
     await store.listRuns({ scope: projectId, mark: true });
-    const [session] = (await store.list({ scope: projectId, limit: 1 })).sessions;
+    const { sessions } = await store.list({ scope: projectId });
+    const session = sessions.find(({ status }) => status !== "closed");
     if (session === undefined || session.status === "running") return null;
     const { run } = await store.getRun({ session: session.id });
     const { amounts } = (await store.getUsage({ session: session.id })).total;

@@ -506,7 +506,7 @@ test("agent-orchestrator: a window that slept keeps what it says, and does not r
   assert.equal((await other["session.load"]({ projectId: "p" })).status, "interrupted");
   const started = await other["agent.start"]({ projectId: "p", provider: "a" });
   assert.ok(started.ok && started.sessionId !== sessionId);
-  await slept["session.messages.save"]({ messages: [said(sessionId, "1")] });
+  await slept["session.messages.save"]({ messages: [said(sessionId, "1", { timestamp: undefined })] });
   await slept["session.save"]({ sessionId, status: "done", costUsd: 2 });
   assert.equal((await slept["session.messages.load"]({ sessionId })).length, 1);
   assert.equal(await slept["session.load"]({ projectId: "p" }), null);
