@@ -170,7 +170,7 @@ export async function main(directory) {
     title: "Why does the build fail?",
     provider: "local",
     model: "small",
-    workingDirectory: "/work/project/",
+    workingDirectory: "/projects/one/",
     messages: [{ role: "user", content: "Why does the build fail?" }],
   });
 
@@ -181,7 +181,7 @@ export async function main(directory) {
   await manager.saveSession(session);
   await manager.renameSession(id, "  The missing script ");
 
-  const resumed = await manager.resolveSession("last", { workingDirectory: "/work/project" });
+  const resumed = await manager.resolveSession("last", { workingDirectory: "/projects/one" });
   const { title, messageCount, messages } = resumed.session;
   await manager.close();
   return { title, messageCount, last: messages.at(-1).content };
