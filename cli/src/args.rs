@@ -263,7 +263,7 @@ pub struct Runs {
     pub mark: bool,
 }
 
-/// Carry out any operation of the store by name: queues, threads, attachments, ... (docs/operations.md)
+/// Carry out an operation of the store by its name (docs/operations.md)
 ///
 /// Prints its answer as JSON.
 #[derive(Args, Debug)]

@@ -178,7 +178,7 @@ both("items are queued, claimed, acknowledged and swept", async (store) => {
   const { items: [first, second] } = await store.inbound({ session: "s", status: "pending" });
   const { createdAt, ...rest } = first;
   assert.equal(typeof createdAt, "number");
-  assert.deepEqual(rest, { ...item, seq: 2, status: "pending", tries: 0, failures: 0, releasedAt: 0 });
+  assert.deepEqual(rest, { ...item, seq: 2, status: "pending", tries: 0, failures: 0, releasedAt: null });
   assert.deepEqual([second.content, second.address, second.dueAt], [null, null, null]);
   const batch = { session: "s", worker: "w", limit: 1, first: true, leaseMs: 60_000 };
   assert.deepEqual((await store.nextBatch(batch)).items.map(({ id, status }) => [id, status]), [["i", "processing"]]);
@@ -272,7 +272,7 @@ both("events of agents become messages, and changes are told", async (store) => 
 
 both("a policy is kept, planned and applied", async (store) => {
   for (const id of ["a", "b"]) await store.create({ id, scope: "/w" });
-  const policy = { maxAgeMs: null, clock: "active", maxSessions: 1, maxBytes: null, eachScope: true, graceMs: 5 };
+  const policy = { maxAgeMs: null, clock: "active", maxSessions: 1, maxBytes: null, eachScope: true, graceMs: 5, onOpen: false };
   assert.deepEqual(await store.setRetention({ policy }), { policy });
   assert.deepEqual(await store.getRetention(), { policy });
   const { trash: [candidate], ...rest } = await store.planRetention({ scope: "/w", policy: { maxSessions: 1 } });

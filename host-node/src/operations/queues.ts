@@ -92,8 +92,8 @@ export interface Item {
   tries: number;
   /** How many items of its series have failed in a row. */
   failures: number;
-  /** Claims before this time do not count any more. */
-  releasedAt: number;
+  /** Claims before this time do not count any more; `null`: all do. */
+  releasedAt: number | null;
   /** See {@link NewItem}. */
   address: Json | null;
   /** See {@link NewItem}. */

@@ -638,7 +638,7 @@ class Item(TypedDict):
     """How often it was tried without success."""
     failures: int
     """How many items of its series have failed in a row."""
-    released_at: datetime
+    released_at: datetime | None
     """Claims before this time do not count any more."""
     address: Any | None
     """Where it came from, and where answers go: any JSON."""
