@@ -135,7 +135,8 @@ impl<H: Host> Store<H> {
         let mut find = |kind, ranges: Vec<(u64, u64)>, what: String| {
             report.findings.push(Finding {
                 kind,
-                session: state.session.clone(),
+                // The id of a log of the store's own is nobody's session.
+                session: if name.is_system() { String::new() } else { state.session.clone() },
                 file: path.to_owned(),
                 ranges,
                 what,

@@ -107,10 +107,18 @@ impl<H: Host> Store<H> {
     }
 
     pub(super) fn purge_session(&mut self, id: &str) -> Result<()> {
-        self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| {
-            Ok(Plan::of(&Record::Purge(PurgeRecord { stamp })))
-        })?;
         let name = Name::of(id)?;
+        let purged = self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| {
+            Ok(Plan::of(&Record::Purge(PurgeRecord { stamp })))
+        });
+        match purged {
+            // Whoever has purged it may have died before he was through.
+            Err(error) if error.kind == ErrorKind::NotFound && !self.generations(&name)?.is_empty() => {
+                self.collect_purged(id)?;
+                return if self.generations(&name)?.is_empty() { Ok(()) } else { Err(error) };
+            }
+            purged => drop(purged?),
+        }
         let purged = self.cache.remove(&name);
         let beginning = purged.map(|mut cached| self.beginning(&mut cached)).transpose()?.unwrap_or_default();
         let now = self.host.now_ms();

@@ -1,0 +1,208 @@
+//! Operations beside sessions and messages, with a crash at every write: whoever makes the same calls again from the one
+//! that was cut off comes to the same store, so nothing acknowledged is lost and nothing counts twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
+use serde_json::{Value, json};
+use sessile_core::{ErrorKind, OpenOptions, Sessions, Store};
+use sessile_tests::sim::{Call, Disk, SimDisk, SimHost, Stage};
+
+type Sim = Store<SimHost>;
+
+fn open(disk: &SimDisk, process: u64) -> Sim {
+    Store::open(SimHost::new(disk, process), OpenOptions::default()).unwrap()
+}
+
+/// Carries out an operation; an error of one of the kinds that a retry meets is no answer.
+fn operate(store: &mut Sim, name: &str, request: &Value, retried: &[ErrorKind]) -> Option<Value> {
+    match store.operate(name, &request.to_string()) {
+        Ok(answer) => Some(serde_json::from_str(&answer).unwrap()),
+        Err(error) if retried.contains(&error.kind) => None,
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// The calls of the test, each of which may be made again.
+fn call(store: &mut Sim, place: usize) -> bool {
+    let run = |store: &mut Sim| {
+        operate(store, "get_run", &json!({"session": "s"}), &[]).unwrap()["run"]["id"].clone()
+    };
+    let attached = json!({"attachments": [{"name": "a.png", "data": "AAEC"}]});
+    let (name, request): (&str, Value) = match place {
+        0 => {
+            let new = sessile_core::NewSession { id: Some("s".into()), ..Default::default() };
+            return store.create(&new).map_or_else(|error| error.kind == ErrorKind::Conflict, |_| true);
+        }
+        1 => ("add_counters", json!({"session": "s", "add": {"n": 1}, "op": "count-1"})),
+        2 => ("add_counters", json!({"add": {"n": 1, "m": 0.5}, "op": "count-2"})),
+        3 => ("add_usage", json!({"session": "s", "amounts": {"input": 5, "cost": 0.25}, "op": "use-1"})),
+        4 => (
+            "add_usage",
+            json!({"session": "s", "amounts": {"input": 7}, "absolute": true, "source": "x", "op": "use-2"}),
+        ),
+        5 => ("begin_run", json!({"session": "s", "owner": "w", "lease_ms": 60_000})),
+        6 => (
+            "enqueue",
+            json!({"session": "s", "items": [{"id": "i", "kind": "chat", "content": attached, "recurrence": "0 9 * * *"}, {"id": "j", "kind": "chat"}]}),
+        ),
+        7 => ("next_batch", json!({"session": "s", "worker": "w", "first": true})),
+        8 => ("emit", json!({"session": "s", "items": [{"id": "o", "kind": "chat", "in_reply_to": "i"}]})),
+        9 => ("ack", json!({"session": "s", "acks": [{"id": "i", "status": "completed"}]})),
+        10 => ("sweep", json!({"session": "s"})),
+        11 => (
+            "record_delivery",
+            json!({"session": "s", "item": "o", "status": "delivered", "platform_id": "p"}),
+        ),
+        12 => ("set_state", json!({"session": "s", "key": "k", "value": {"v": 1}})),
+        13 => ("set_routing", json!({"session": "s", "default": {"to": "x"}})),
+        14 => ("ask", json!({"session": "s", "id": "q", "content": "?"})),
+        15 => ("answer_question", json!({"session": "s", "id": "q", "answer": "!"})),
+        16 => (
+            "end_run",
+            json!({"session": "s", "run": run(store), "status": "done", "amounts": {"output": 3}}),
+        ),
+        17 => (
+            "ingest",
+            json!({"session": "s", "events": [{"type": "text", "id": "e", "content": "said"}, {"type": "status", "status": "idle"}]}),
+        ),
+        18 => ("rename_session", json!({"session": "s", "title": "T"})),
+        19 => ("current_session", json!({"scope": "c"})),
+        20 => ("set_retention", json!({"policy": {"max_sessions": 9}})),
+        21 => ("store_attachments", json!({"session": "s", "content": {"attachments": [{"data": "AAED"}]}})),
+        22 => {
+            let kinds = [ErrorKind::NotFound, ErrorKind::Conflict];
+            let done = |result: sessile_core::Result<()>| {
+                result.map_or_else(|error| kinds.contains(&error.kind), |()| true)
+            };
+            return done(store.trash("s").map(drop)) && done(store.purge("s"));
+        }
+        _ => return false,
+    };
+    // A run that was begun is not begun again; a question that was answered is not open any more.
+    let retried: &[ErrorKind] = match name {
+        "begin_run" => &[ErrorKind::Conflict],
+        "answer_question" => &[ErrorKind::NotFound],
+        _ => &[],
+    };
+    operate(store, name, &request, retried);
+    true
+}
+
+/// How many calls there are before the purge.
+const CALLS: usize = 22;
+
+/// What does not depend on when something happened.
+fn observe(store: &mut Sim) -> Value {
+    let ask = |store: &mut Sim, name: &str, request: Value| operate(store, name, &request, &[]).unwrap();
+    let of = json!({"session": "s"});
+    let pick = |items: &Value, names: &[&str]| -> Value {
+        items
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| names.iter().map(|name| item[*name].clone()).collect::<Value>())
+            .collect()
+    };
+    let run = ask(store, "get_run", of.clone());
+    let session = store.get("s").unwrap();
+    let deliveries = ask(store, "outbound", of.clone());
+    json!({
+        "counters": [ask(store, "get_counters", json!({})), ask(store, "get_counters", of.clone())],
+        "usage": ask(store, "get_usage", json!({"by": "model"})),
+        "run": [run["run"]["owner"], run["is_running"], run["run"]["ended_at"].is_null()],
+        "inbound": ask(store, "inbound", of.clone())["items"].as_array().unwrap().iter().map(|item| json!([item["kind"], item["status"], item["content"], item["tries"]])).collect::<Value>(),
+        "outbound": pick(&deliveries["items"], &["id", "seq", "content"]),
+        "delivered": deliveries["items"].as_array().unwrap().iter().map(|item| item["delivery"]["status"].clone()).collect::<Value>(),
+        "state": ask(store, "get_state", of.clone()),
+        "routing": ask(store, "get_routing", of.clone()),
+        "questions": ask(store, "questions", of.clone()),
+        "attachments": pick(&ask(store, "list_attachments", of)["attachments"], &["digest", "path", "direction"]),
+        "session": [json!(session.facts.title), json!(session.facts.status.name()), json!(session.message_count)],
+        "sessions": ask(store, "count_sessions", json!({})),
+        "retention": ask(store, "get_retention", json!({})),
+    })
+}
+
+/// After the purge: what the store keeps of the session.
+fn observe_purged(store: &mut Sim) -> Value {
+    let ask = |store: &mut Sim, name: &str, request: Value| operate(store, name, &request, &[]).unwrap();
+    assert_eq!(store.get("s").unwrap_err().kind, ErrorKind::NotFound);
+    let report: Value = serde_json::from_str(&store.doctor(false).unwrap()).unwrap();
+    json!({
+        "usage": ask(store, "get_usage", json!({"by": "scope"})),
+        "sessions": ask(store, "count_sessions", json!({})),
+        // A torn write that nobody was told of is named, and does no harm.
+        "findings": report["findings"].as_array().unwrap().iter().filter(|finding| !["damage", "unfinished-record"].contains(&finding["kind"].as_str().unwrap())).cloned().collect::<Value>(),
+    })
+}
+
+/// Makes all calls again from one on, on a disk that a crash has left.
+fn go_on(image: &Disk, from: usize, process: u64) -> (Value, Value) {
+    let mut store = open(&SimDisk::new(image.clone()), process);
+    (from..CALLS).for_each(|place| assert!(call(&mut store, place)));
+    // The purge may be what was cut off.
+    let before = if from < CALLS { observe(&mut store) } else { Value::Null };
+    assert!(call(&mut store, CALLS));
+    (before, observe_purged(&mut store))
+}
+
+#[test]
+fn calls_that_are_made_again_after_a_crash_leave_the_same_store() {
+    let disk = SimDisk::new(Disk::default());
+    disk.record();
+    let mut store = open(&disk, 1);
+    // Behind each call, how many writes there were.
+    let mut ends = Vec::new();
+    let mut expected = Value::Null;
+    for place in 0..=CALLS {
+        if place == CALLS {
+            expected = observe(&mut store);
+        }
+        assert!(call(&mut store, place), "call {place}");
+        ends.push(disk.written());
+    }
+    let expected = (expected, observe_purged(&mut store));
+    let mut states = 0;
+    for (place, step) in disk.steps().iter().enumerate() {
+        let from = ends.iter().position(|end| place < *end).unwrap_or(CALLS);
+        let mut check = |image: &Disk, how: &str| {
+            states += 1;
+            let found = go_on(image, from, 100 + states);
+            let same = (from == CALLS || found.0 == expected.0) && found.1 == expected.1;
+            assert!(
+                same,
+                "{how} at write {place} ({} {}), in call {from}:\n{}\n{}\nexpected\n{}\n{}",
+                step.call.name(),
+                step.call.path(),
+                found.0,
+                found.1,
+                expected.0,
+                expected.1
+            );
+        };
+        let stages = step.call.stages();
+        let every = if matches!(step.call, Call::Append(..)) { stages.len().div_ceil(6) } else { 1 };
+        for stage in stages.into_iter().step_by(every) {
+            let mut disk = step.before.clone();
+            let _ = disk.perform(&step.call, stage);
+            check(&disk, "killed");
+        }
+        let mut disk = step.before.clone();
+        let _ = disk.perform(&step.call, Stage::Visible);
+        let mut nth = 0;
+        disk.after_power_loss(step.call.path(), &mut |image| {
+            nth += 1;
+            if nth % 7 == 1 {
+                check(&image.disk, "power lost");
+            }
+        });
+    }
+    println!("operations: {states} states after a crash");
+    assert!(states > 500, "only {states} states");
+}
