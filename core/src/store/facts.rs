@@ -112,10 +112,10 @@ impl<H: Host> Store<H> {
             Ok(Plan::of(&Record::Purge(PurgeRecord { stamp })))
         });
         match purged {
-            // Whoever has purged it may have died before he was through.
-            Err(error) if error.kind == ErrorKind::NotFound && !self.generations(&name)?.is_empty() => {
+            // It is gone; but whoever has purged it may have died before he was through.
+            Err(error) if error.kind == ErrorKind::NotFound => {
                 self.collect_purged(id)?;
-                return if self.generations(&name)?.is_empty() { Ok(()) } else { Err(error) };
+                return Err(error);
             }
             purged => drop(purged?),
         }

@@ -205,7 +205,11 @@ impl<H: Host> Store<H> {
 
     /// Adds what a purged session has used to what the store keeps of all of them, once.
     pub(crate) fn keep_usage(&mut self, name: &Name, generation: u32) -> Result<()> {
-        let log = Log::load(&mut self.host, &name.log(generation), None)?;
+        let log = match Log::load(&mut self.host, &name.log(generation), None) {
+            // Somebody else is at it as well, and through.
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            log => log?,
+        };
         let used: Vec<(&str, &Json)> = log.state().table.sums(USAGE).collect();
         if used.is_empty() {
             return Ok(());
