@@ -358,6 +358,13 @@ pub fn at_least_one(option: &str, value: u64) -> Result<u64> {
     Ok(value)
 }
 
+pub fn rename(context: &mut Context, args: args::Rename) -> Result<u8> {
+    let mut store = context.opening.write()?;
+    let session = find(&mut store, &args.id)?.id;
+    let renamed = store.run(&RenameSession { session, title: args.title })?.session;
+    print_changed(&mut context.out, &renamed, "renamed:")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,11 +386,4 @@ mod tests {
     fn short_ids_never_end_inside_a_character() {
         assert_eq!(short_ids(&["日本語日本語日本語日本語"]), ["日本語日本語日本"]);
     }
-}
-
-pub fn rename(context: &mut Context, args: args::Rename) -> Result<u8> {
-    let mut store = context.opening.write()?;
-    let session = find(&mut store, &args.id)?.id;
-    let renamed = store.run(&RenameSession { session, title: args.title })?.session;
-    print_changed(&mut context.out, &renamed, "renamed:")
 }

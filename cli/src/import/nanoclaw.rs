@@ -164,7 +164,7 @@ impl Source {
             };
             match store.append(id, &message.to_string(), &options) {
                 Err(error) if error.kind == ErrorKind::Invalid => {
-                    self.problem(summary, table, &error.message)
+                    self.problem(summary, table, &error.message);
                 }
                 appended => summary.messages.add(!appended?.repeated),
             }
@@ -281,7 +281,7 @@ fn rows(database: &Connection, table: &str) -> Result<Vec<Row>> {
         return Ok(Vec::new());
     }
     let mut query = database.prepare(&format!("SELECT * FROM {table}"))?;
-    let names: Vec<String> = query.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = query.column_names().map(str::to_owned).collect();
     let rows = query.query_map([], |row| {
         let value = |(place, name): (usize, &String)| {
             let value = match row.get_ref(place)? {
