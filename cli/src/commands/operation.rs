@@ -157,6 +157,7 @@ fn print_policy(context: &mut Context, kept: &KeptPolicy) -> Result<u8> {
                 policy.max_sessions.map(|count| format!("at most {} stay", counted(count, "session"))),
                 policy.max_bytes.map(|count| format!("at most {} stay", bytes(count))),
                 policy.grace_ms.map(|ms| format!("purged after {} in the trash", days(ms))),
+                policy.on_open.then(|| "applied whenever a program opens the store for writing".into()),
             ];
             for line in lines.into_iter().flatten() {
                 context.out.line(&line)?;
