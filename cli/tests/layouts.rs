@@ -185,11 +185,11 @@ fn nanocoder_comes_in_once_and_goes_back_as_it_was() {
     assert_eq!(counts(&place.ok(&["import", "nanocoder", "in"])), [0, 3, 0, 9]);
 
     let session = place.ok(&["info", A]);
-    assert_eq!(session["scope"], "/work/example");
+    assert_eq!(session["scope"], "/srv/example");
     assert_eq!(session["title"], "Why does the build fail?");
     assert_eq!((&session["provider"], &session["model"]), (&json!("local"), &json!("example-7b")));
     assert_eq!(place.ok(&["info", B])["title_manual"], true);
-    assert_eq!(place.ok(&["info", B])["scope"], "/work/other");
+    assert_eq!(place.ok(&["info", B])["scope"], "/srv/other");
     assert_eq!(
         place.told(A)[3..7],
         [
@@ -295,7 +295,7 @@ fn what_changed_here_is_what_goes_back() {
 #[test]
 fn any_session_can_be_written_for_nanocoder() {
     let place = Place::new();
-    place.ok(&["new", "--id", "../mine", "--title", "Mine", "--scope", "/work"]);
+    place.ok(&["new", "--id", "../mine", "--title", "Mine", "--scope", "/srv"]);
     place.ok(&["append", "../mine", "hello"]);
     let (code, message) = place.fails(&["export", "nanocoder", "out"]);
     assert!(code == 3 && message.contains("sessile ls"), "{message}");
@@ -303,7 +303,7 @@ fn any_session_can_be_written_for_nanocoder() {
     let file = exported["files"][0]["file"].as_str().unwrap();
     let written = place.value(file);
     assert_eq!(file, format!("out/{}.json", written["id"].as_str().unwrap()));
-    for (key, value) in [("title", "Mine"), ("workingDirectory", "/work"), ("provider", ""), ("model", "")] {
+    for (key, value) in [("title", "Mine"), ("workingDirectory", "/srv"), ("provider", ""), ("model", "")] {
         assert_eq!(written[key], value);
     }
     assert_eq!(written["messages"], json!([{"role": "user", "content": "hello"}]));

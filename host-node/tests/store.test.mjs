@@ -13,17 +13,17 @@ const say = (text) => ({ role: "user", parts: [{ type: "text", text }] });
 const texts = (messages) => messages.map(({ message }) => message.parts[0].text);
 
 both("a session is what it was made with", async (store) => {
-  const session = await store.create({ id: "s", scope: "/work", title: "T", tags: ["a"], metadata: { k: [1, null] }, createdAt: 5 });
+  const session = await store.create({ id: "s", scope: "/srv", title: "T", tags: ["a"], metadata: { k: [1, null] }, createdAt: 5 });
   const { updatedAt, accessedAt, activeAt, logBytes, ...rest } = session;
   for (const time of [updatedAt, accessedAt, activeAt]) assert.equal(typeof time, "number");
   assert.ok(logBytes > 0);
   assert.deepEqual(rest, {
-    id: "s", scope: "/work", title: "T", titleManual: false, agent: null, provider: null, model: null, status: "active",
+    id: "s", scope: "/srv", title: "T", titleManual: false, agent: null, provider: null, model: null, status: "active",
     parent: null, forkPoint: null, tags: ["a"], metadata: { k: [1, null] }, createdAt: 5, trashedAt: null,
     messageCount: 0, head: 0, canUnrevert: false, generation: 1,
   });
   const changed = await store.update("s", { title: null, status: "done", metadata: '{"k":null,"n":1}' });
-  assert.deepEqual([changed.title, changed.status, changed.metadata, changed.scope], [null, "done", { n: 1 }, "/work"]);
+  assert.deepEqual([changed.title, changed.status, changed.metadata, changed.scope], [null, "done", { n: 1 }, "/srv"]);
   assert.match((await store.create()).id, /^[0-9A-Z]{26}$/);
 });
 

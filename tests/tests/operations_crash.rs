@@ -206,3 +206,32 @@ fn calls_that_are_made_again_after_a_crash_leave_the_same_store() {
     println!("operations: {states} states after a crash");
     assert!(states > 500, "only {states} states");
 }
+
+#[test]
+fn a_queue_whose_removal_the_disk_has_forgotten_is_nobodys() {
+    let disk = SimDisk::new(Disk::default());
+    disk.record();
+    let mut store = open(&disk, 1);
+    let item = json!({"session": "s", "items": [{"id": "i", "kind": "chat"}]});
+    for _ in 0..2 {
+        let new = sessile_core::NewSession { id: Some("s".into()), ..Default::default() };
+        store.create(&new).unwrap();
+        let receipt = operate(&mut store, "enqueue", &item, &[]).unwrap();
+        assert_eq!(
+            (&receipt["items"][0]["seq"], &receipt["items"][0]["repeated"]),
+            (&json!(2), &json!(false))
+        );
+        store.trash("s").unwrap();
+        store.purge("s").unwrap();
+        // The queue's log comes back, with its end in it.
+        let mut now = disk.disk();
+        for step in disk.steps() {
+            if matches!(step.call, Call::Remove(_)) && step.call.path().contains("/s-") {
+                now.put(step.call.path(), step.before.bytes(step.call.path()).unwrap().to_vec());
+            }
+        }
+        disk.set(now);
+        disk.record();
+        store = open(&disk, 2);
+    }
+}

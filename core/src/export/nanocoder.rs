@@ -154,7 +154,7 @@ mod tests {
     use crate::import::nanocoder::session;
 
     const FILE: &str = r#"{"id":"0b0f8a5e-0000-4000-8000-000000000001","title":"A build","createdAt":"2026-01-02T03:04:05.678Z",
-        "lastAccessedAt":"2026-01-02T04:00:00.000Z","messageCount":7,"provider":"local","model":"m1","workingDirectory":"/work/a/",
+        "lastAccessedAt":"2026-01-02T04:00:00.000Z","messageCount":7,"provider":"local","model":"m1","workingDirectory":"/srv/a/",
         "later":{"x":null,"y":[1.0]},"messages":[
         {"role":"system","content":"rules"},
         {"role":"user","content":"look \u0041","images":[{"data":"AAAA","mediaType":"image/png","source":"clip"}]},

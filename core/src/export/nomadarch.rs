@@ -256,8 +256,7 @@ mod tests {
 
     #[test]
     fn a_scope_that_is_a_path_never_becomes_one() {
-        for bad in ["", ".", "..", "../x", "/work/a", "a\\b", "a:b", ".git", "a\n", "x".repeat(201).as_str()]
-        {
+        for bad in ["", ".", "..", "../x", "/srv/a", "a\\b", "a:b", ".git", "a\n", "x".repeat(201).as_str()] {
             assert!(directory(bad).starts_with("workspace-"), "{bad}");
         }
         assert_eq!(directory("my workspace-1_é"), "my workspace-1_é");

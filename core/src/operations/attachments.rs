@@ -27,6 +27,8 @@ const UNUSED: &str = "unused-attachment/";
 const FILE_BYTES_MAX: u64 = 20 * 1024 * 1024;
 /// A file without a row goes after this long, in ms: whoever has just stored it is about to write the row.
 const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+/// How often a file is stored that somebody removes at the same time.
+const ATTEMPTS: u32 = 8;
 /// How deep content is looked through.
 const DEPTH_MAX: u32 = 64;
 /// Ends of names by media type.
@@ -409,29 +411,28 @@ fn is_safe(name: &str) -> bool {
 /// Makes sure that a file is there, durably.
 fn keep<H: Host>(store: &mut Store<H>, path: &str, bytes: &[u8]) -> Result<()> {
     store.writable()?;
-    match store.host_mut().create_bytes(path, bytes) {
-        Err(error) if error.kind == FsErrorKind::Exists => {
-            // Whoever made it may not have waited for the disk, and may be giving it up right now.
-            store.host_mut().sync(path)?;
-            let unused = format!("{UNUSED}{path}");
-            let seen = store.view(&system("store", ""), |view| Ok(view.table.doc(&unused).is_some()))?;
-            if seen {
-                store.change(&system("store", ""), &WriteOptions::default(), &mut |view| {
-                    let mut draft = Draft::default();
-                    if view.table.doc(&unused).is_some() {
-                        draft.remove(&unused);
-                    }
-                    Ok((draft, ()))
-                })?;
-            }
-            // It was removed just before.
-            match store.host_mut().create_bytes(path, bytes) {
-                Err(error) if error.kind != FsErrorKind::Exists => Err(error.into()),
-                _ => Ok(()),
-            }
+    let unused = format!("{UNUSED}{path}");
+    for _ in 0..ATTEMPTS {
+        match store.host_mut().create_bytes(path, bytes) {
+            Err(error) if error.kind == FsErrorKind::Exists => {}
+            created => return Ok(created?),
         }
-        created => Ok(created?),
+        // Somebody has it, or has given it up.
+        store.change(&system("store", ""), &WriteOptions::default(), &mut |view| {
+            let mut draft = Draft::default();
+            if view.table.doc(&unused).is_some() {
+                draft.remove(&unused);
+            }
+            Ok((draft, ()))
+        })?;
+        // Whoever made it may not have waited for the disk.
+        match store.host_mut().sync(path) {
+            // It was removed just now.
+            Err(error) if error.kind == FsErrorKind::NotFound => {}
+            synced => return Ok(synced?),
+        }
     }
+    Err(Error::conflict(format!("attachment {path} is removed again and again; retry later")))
 }
 
 /// Reads a file whole and checks that it is what its name says.

@@ -2,7 +2,7 @@
 //! answer is one with what it gives.
 //!
 //! The same structs are the contract of every language: the component takes a request and gives an answer as JSON, by
-//! the operation's name, and `wit/operations.wit` lists them. What is absent in a request has its default; a member that an
+//! the operation's name, and docs/operations.md lists them. What is absent in a request has its default; a member that an
 //! operation does not have is refused. Times are milliseconds since 1970. Each says which state it is about:
 //! every operation is whole, as every call of a store.
 //!

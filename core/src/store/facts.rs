@@ -175,7 +175,9 @@ impl<H: Host> Store<H> {
             log => log?,
         };
         if log.state().end == Some(crate::fold::End::Purged) && log.state().session == id {
-            self.remove_queues(id)?;
+            if !name.is_system() {
+                self.remove_queues(id)?;
+            }
             self.collect(&name, id)?;
         }
         Ok(())

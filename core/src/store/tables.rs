@@ -157,15 +157,22 @@ impl<H: Host> Store<H> {
         if written.offset.is_none() {
             return Ok(None);
         }
-        self.shrink(id)?;
+        self.shrink(id);
         Ok(answer)
     }
 
     /// Creates a log of the store's own where it is not there.
     fn begin_system(&mut self, id: &str) -> Result<()> {
         let name = Name::of(id)?;
-        if self.cache.contains_key(&name) || !self.generations(&name)?.is_empty() {
+        if self.cache.contains_key(&name) {
             return Ok(());
+        }
+        if !self.generations(&name)?.is_empty() {
+            // A removal that the disk has forgotten leaves a log that has ended for good.
+            self.collect_purged(id)?;
+            if !self.generations(&name)?.is_empty() {
+                return Ok(());
+            }
         }
         let now = self.host.now_ms();
         let record = SessionRecord {
@@ -184,22 +191,18 @@ impl<H: Host> Store<H> {
         }
     }
 
-    /// Rewrites a log of the store's own that is mostly past.
-    fn shrink(&mut self, id: &str) -> Result<()> {
+    /// Rewrites a log of the store's own that is mostly past. Never fails: what was asked for is done, and an error now
+    /// would have it done again. The next change tries again.
+    fn shrink(&mut self, id: &str) {
         if !id.starts_with(SYSTEM_PREFIX) {
-            return Ok(());
+            return;
         }
         let large = self.with(id, Look::Cached, |_, cached| {
             let size = cached.log.size();
             Ok(size > REWRITE_BYTES && size > REWRITE_FACTOR * cached.log.state().table.bytes())
-        })?;
-        if !large {
-            return Ok(());
-        }
-        match self.rewrite(id, Rewrite::Compact) {
-            // What was asked for is done. Somebody else is at it, or damage keeps the old log: both are fine.
-            Err(error) if !matches!(error.kind, ErrorKind::Conflict | ErrorKind::Damaged) => Err(error),
-            _ => Ok(()),
+        });
+        if large.is_ok_and(|large| large) {
+            let _ = self.rewrite(id, Rewrite::Compact);
         }
     }
 
