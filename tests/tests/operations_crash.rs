@@ -10,8 +10,8 @@
 )]
 
 use serde_json::{Value, json};
-use sessile_core::{ErrorKind, OpenOptions, Sessions, Store};
-use sessile_tests::sim::{Call, Disk, SimDisk, SimHost, Stage};
+use sessile_core::{ErrorKind, FsErrorKind, OpenOptions, Sessions, Store};
+use sessile_tests::sim::{Call, Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 type Sim = Store<SimHost>;
 
@@ -233,5 +233,38 @@ fn a_queue_whose_removal_the_disk_has_forgotten_is_nobodys() {
         disk.set(now);
         disk.record();
         store = open(&disk, 2);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_while_a_log_is_rewritten_makes_no_error_of_what_counts() {
+    let names: serde_json::Map<String, Value> = (0..200).map(|n| (format!("{n:0>250}"), json!(1))).collect();
+    let add = |store: &mut Sim| store.operate("add_counters", &json!({"add": names}).to_string());
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    let before = loop {
+        let (before, written) = (disk.disk(), disk.written());
+        let answer: Value = serde_json::from_str(&add(&mut store).unwrap()).unwrap();
+        if disk.written() > written + 2 {
+            break (before, answer);
+        }
+    };
+    let mut rehearsed = open(&SimDisk::new(before.0.clone()), 2);
+    rehearsed.host_mut().reset_counts();
+    add(&mut rehearsed).unwrap();
+    let writes = rehearsed.host_mut().write_calls().to_vec();
+    assert!(writes.len() > 2, "{writes:?}");
+    for at in &writes[1..] {
+        let mut store = open(&SimDisk::new(before.0.clone()), 2);
+        store.host_mut().reset_counts();
+        let fault = Fault {
+            at: *at,
+            kind: FsErrorKind::Unavailable,
+            stage: Stage::Bytes(0),
+            later: Later::WritesFail,
+        };
+        store.host_mut().set_fault(Some(fault));
+        let answer: Value = serde_json::from_str(&add(&mut store).unwrap()).unwrap();
+        assert_eq!(answer, before.1, "a fault at call {at}");
     }
 }
