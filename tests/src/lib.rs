@@ -3,6 +3,7 @@
 //! Nothing here knows how the core works. The disk keeps the contract of `sessile_core::Fs` to the letter and
 //! breaks everything that the contract leaves open; the model says what a caller may rely on.
 
+pub mod bound;
 pub mod corpus;
 pub mod explore;
 pub mod generate;
