@@ -559,7 +559,7 @@ impl File {
             let mut done = 0;
             for start in occurrences(&bytes, MARKER.as_bytes()) {
                 let piece = bytes.get(start..).unwrap_or_default();
-                let Some(length) = piece.iter().position(|byte| *byte == b'\n') else { break };
+                let Some(length) = memchr::memchr(b'\n', piece) else { break };
                 let line = piece.get(..length).unwrap_or_default();
                 done = start + length + 1;
                 if let Some(length) = leading_record(line)

@@ -561,17 +561,7 @@ pub fn leading_record(bytes: &[u8]) -> Option<usize> {
 
 /// Where `pattern` occurs in `bytes`.
 pub fn occurrences<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = pattern.first().copied().unwrap_or(0);
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let place = from + bytes.get(from..)?.iter().position(|byte| *byte == first)?;
-            from = place + 1;
-            if bytes.get(place..)?.starts_with(pattern) {
-                return Some(place);
-            }
-        }
-    })
+    memchr::memmem::find_iter(bytes, pattern)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn scan(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
 }
 
 fn newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
+    memchr::memchr(b'\n', bytes)
 }
 
 /// A finished line: one record, or several and what is left of others.

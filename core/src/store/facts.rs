@@ -216,7 +216,7 @@ impl<H: Host> Store<H> {
                 Err(error) if error.kind == FsErrorKind::NotFound => return Ok(Some(Beginning::default())),
                 bytes => bytes?,
             };
-            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', &bytes);
             let whole = end.is_some() || (bytes.len() as u64) < u64::from(limit);
             if !whole && limit < 1 << 28 {
                 limit *= 8;

@@ -6,6 +6,7 @@
 //! - what was acknowledged is there, byte for byte and in order; what was not is there as a whole or not at all;
 //! - nothing else is there, and bytes that hold no record are reported as damage;
 //! - reading writes nothing, whatever is found;
+//! And behind many of them, as a script says:
 //! - the next write succeeds, is answered as the model says, and afterwards everything is still there: for a write
 //!   that carried an operation id this is its repetition, which must give exactly one copy;
 //! - that write then survives power loss, together with everything that it built upon.
@@ -38,7 +39,8 @@ pub struct Script {
     pub acts: Vec<Act>,
     /// So many acts only lead to where the script begins; their states are not visited.
     pub skip: usize,
-    /// Of the bytes at which a write may be cut, every so many-th is visited, and the first and last ones.
+    /// A write may be cut at many bytes. Behind every so many-th cut, and the first and last ones, a process goes on
+    /// writing; behind the others what is there is read.
     pub every: usize,
 }
 
@@ -354,6 +356,8 @@ struct At<'a> {
     deep: bool,
     /// In a crash of that write: whether everything before it was durable.
     settles: bool,
+    /// Whether something is written afterwards; otherwise it is read alone.
+    goes_on: bool,
 }
 
 /// Which unacknowledged or unsynced operations a crash may have undone.
@@ -479,16 +483,21 @@ impl Explorer<'_> {
                 again: true,
                 deep: true,
                 settles: true,
+                goes_on: true,
             };
             let candidates = recording.candidates(place, Undone::UnderWay);
             let every_byte = matches!(step.call, Call::Append(..));
-            for stage in sample(&step.call.stages(), self.every, place) {
+            let stages = step.call.stages();
+            let sampled = sample(&stages, self.every, place);
+            for stage in stages {
                 let mut disk = step.before.clone();
                 // The script has carried it out: it cannot fail.
                 let _ = disk.perform(&step.call, stage);
-                let ways = if every_byte { vec![self.states.is_multiple_of(2)] } else { vec![true, false] };
+                let goes_on = sampled.contains(&stage);
+                let both = !every_byte && goes_on;
+                let ways = if both { vec![true, false] } else { vec![self.states.is_multiple_of(2)] };
                 for again in ways {
-                    self.killed(&disk, &candidates, At { again, ..at }).map_err(|error| {
+                    self.killed(&disk, &candidates, At { again, goes_on, ..at }).map_err(|error| {
                         format!("{error}\n  killed at {stage:?} of {}", told(place, step))
                     })?;
                 }
@@ -510,6 +519,7 @@ impl Explorer<'_> {
             again: true,
             deep: true,
             settles: true,
+            goes_on: true,
         };
         self.killed(&recording.last, &recording.candidates(end, Undone::UnderWay), at)
             .map_err(|error| format!("{error}\n  killed at rest"))?;
@@ -519,7 +529,7 @@ impl Explorer<'_> {
     /// The process has died, the machine goes on.
     fn killed(&mut self, disk: &Disk, candidates: &[Model], at: At<'_>) -> Result<(), String> {
         let found = self.check(disk, candidates, at)?;
-        if self.states.is_multiple_of(SURVIVOR_EVERY) {
+        if at.goes_on && self.states.is_multiple_of(SURVIVOR_EVERY) {
             self.survive(disk, &found, At { model: "killed, another goes on", ..at })?;
         }
         Ok(())
@@ -530,10 +540,11 @@ impl Explorer<'_> {
         let any = self.recording.candidates(at.step, Undone::Any);
         let (mut result, mut cuts) = (Ok(()), at.step);
         disk.after_power_loss(at.file, &mut |Image { loss, disk, wrong }| {
-            cuts += usize::from(loss == Loss::Zeros);
-            if result.is_err() || loss == Loss::Zeros && cuts % self.every != 0 {
+            if result.is_err() {
                 return;
             }
+            cuts += usize::from(matches!(loss, Loss::Prefix | Loss::Zeros));
+            let goes_on = cuts % self.every == 0;
             let (model, candidates) = match loss {
                 Loss::Prefix => ("power lost: cut off", &tails),
                 Loss::Zeros => ("power lost: tail of NULs", &tails),
@@ -541,7 +552,7 @@ impl Explorer<'_> {
                 Loss::Garbage => ("power lost: sector of garbage", &any),
             };
             let again = self.states.is_multiple_of(2);
-            let checked = self.check(&disk, candidates, At { model, again, ..at });
+            let checked = self.check(&disk, candidates, At { model, again, goes_on, ..at });
             result = checked.map(|_| ()).map_err(|error| format!("{error}\n  {model}, bytes {wrong:?}"));
         });
         result
@@ -553,6 +564,9 @@ impl Explorer<'_> {
         *self.stats.entry((at.path, at.model)).or_default() += 1;
         let disk = SimDisk::new(image.clone());
         let found = look(&disk, candidates)?;
+        if !at.goes_on {
+            return Ok(found);
+        }
         let deep = at.deep && self.states.is_multiple_of(DEPTH_TWO_EVERY);
         if deep {
             disk.record();

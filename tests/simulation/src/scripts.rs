@@ -1,43 +1,34 @@
-//! Crashes at every point of every operation, under every model of what is lost. See `sessile_tests::explore`.
-//!
-//! `SESSILE_SCRIPT=<part of a name> cargo test --test crash` runs some scripts only.
+//! The scripts whose every crash is visited: all operations, alone and two at once, and the stores they begin with.
 
 #![allow(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    clippy::cast_possible_truncation,
-    clippy::needless_pass_by_value,
-    clippy::print_stdout,
-    reason = "tests stop at the first surprise"
+    missing_docs,
+    reason = "a testkit: it stops at the first surprise, and its operations are described where they are defined"
 )]
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use sessile_core::{Durability, NewSession, SessionPatch, WriteOptions};
-use sessile_tests::explore::{Act, Base, Script, Stats, explore, prepare};
-use sessile_tests::generate::Generator;
-use sessile_tests::inject::inject;
-use sessile_tests::model::{Model, Op};
-use sessile_tests::sim::{Disk, Flaw, Random};
+
+use crate::explore::{Act, Base, Script, prepare};
+use crate::model::{Model, Op};
+use crate::sim::Disk;
 
 // Operations in few words. Sessions are `a`, its fork `b` and what a script makes.
 
-fn message(text: &str) -> String {
+pub fn message(text: &str) -> String {
     format!(r#"{{"role":"user","parts":[{{"type":"text","text":"{text}"}}],"n":1.50}}"#)
 }
 
-fn synced() -> WriteOptions {
+pub fn synced() -> WriteOptions {
     WriteOptions::default()
 }
 
-fn buffered() -> WriteOptions {
+pub fn buffered() -> WriteOptions {
     WriteOptions { durability: Durability::Buffered, ..WriteOptions::default() }
 }
 
-fn named(op: &str) -> WriteOptions {
+pub fn named(op: &str) -> WriteOptions {
     WriteOptions { op: Some(op.to_owned()), ..WriteOptions::default() }
 }
 
@@ -45,7 +36,7 @@ fn expecting(head: u64) -> WriteOptions {
     WriteOptions { expect_head: Some(head), ..WriteOptions::default() }
 }
 
-fn create(id: &str) -> Op {
+pub fn create(id: &str) -> Op {
     let metadata = Some(r#"{"a":{"b":1.50}}"#.to_owned());
     Op::Create(NewSession {
         id: Some(id.to_owned()),
@@ -55,7 +46,7 @@ fn create(id: &str) -> Op {
     })
 }
 
-fn append(id: &str, text: &str, options: WriteOptions) -> Op {
+pub fn append(id: &str, text: &str, options: WriteOptions) -> Op {
     Op::Append(id.to_owned(), vec![message(text)], options)
 }
 
@@ -80,7 +71,7 @@ fn facts(id: &str, title: &str, options: WriteOptions) -> Op {
     )
 }
 
-fn revert(id: &str, to: u64, inclusive: bool) -> Op {
+pub fn revert(id: &str, to: u64, inclusive: bool) -> Op {
     Op::Revert(id.to_owned(), to, inclusive, synced())
 }
 
@@ -92,21 +83,21 @@ fn switch(id: &str, to: u64) -> Op {
     Op::Switch(id.to_owned(), to, synced())
 }
 
-fn fork(id: &str, child: &str, at: Option<u64>) -> Op {
+pub fn fork(id: &str, child: &str, at: Option<u64>) -> Op {
     Op::Fork(id.to_owned(), child.to_owned(), at)
 }
 
-fn on(make: fn(String) -> Op, id: &str) -> Op {
+pub fn on(make: fn(String) -> Op, id: &str) -> Op {
     make(id.to_owned())
 }
 
 /// One process, one operation after another.
-fn alone(process: u64, ops: Vec<Op>) -> Vec<Act> {
+pub fn alone(process: u64, ops: Vec<Op>) -> Vec<Act> {
     ops.into_iter().map(|op| Act::Do(process, op)).collect()
 }
 
 /// Two processes, one operation each at once, their calls in some orders: in turn, and the second one's as a whole
-/// behind so many of the first one's. `tests/model.rs` has all orders, without crashes.
+/// behind so many of the first one's. `races.rs` has all orders, without crashes.
 fn races(name: &'static str, before: Vec<Op>, one: Op, other: Op) -> Vec<Script> {
     let behind = |calls: usize| [vec![1; calls], vec![2; 200]].concat();
     let schedules = [[1, 2].repeat(100), behind(1), behind(3), behind(6)];
@@ -125,7 +116,7 @@ fn races(name: &'static str, before: Vec<Op>, one: Op, other: Op) -> Vec<Script>
 }
 
 /// Each needs a session `a` with four messages or more and its fork `b`.
-fn scripts() -> Vec<Script> {
+pub fn scripts() -> Vec<Script> {
     let script = |name, ops| Script::new(name, alone(1, ops));
     let a = "a";
     let mut scripts = vec![
@@ -352,7 +343,7 @@ fn scripts() -> Vec<Script> {
 }
 
 /// What every store but an empty one begins with: `a` with six messages, of which the fork `b` has four.
-fn history() -> Vec<Act> {
+pub fn history() -> Vec<Act> {
     let mut acts = alone(
         50,
         vec![
@@ -393,7 +384,7 @@ fn with_tail(name: &'static str, tail: impl Fn(&[u8]) -> Vec<u8>) -> Base {
     Base { damaged: true, ..base }
 }
 
-fn bases() -> Vec<Base> {
+pub fn bases() -> Vec<Base> {
     vec![
         prepare("with a history", history()).unwrap(),
         with_tail("with a torn record at the end", |record| record[..record.len() * 2 / 3].to_vec()),
@@ -422,18 +413,13 @@ fn from_nothing(script: &Script, skip: bool) -> (Base, Script) {
     (base, Script { acts: [beginning, script.acts.clone()].concat(), skip, ..script.clone() })
 }
 
-/// What is visited: everything once, and once more on other stores, where fewer bytes are cut at.
-/// `SESSILE_CRASH=all` cuts at every byte of everything.
-fn work() -> Vec<(Base, Script)> {
-    let wanted = std::env::var("SESSILE_SCRIPT").unwrap_or_default();
-    let all = std::env::var("SESSILE_CRASH").is_ok_and(|what| what == "all");
-    let sparse = |script: &Script, every| Script {
-        every: if all { 1 } else { every * script.every },
-        ..script.clone()
-    };
+/// What is visited: every script on every store, thoroughly on the first and here and there on the others.
+/// `wanted` is a part of the names of the scripts.
+pub fn work(wanted: &str) -> Vec<(Base, Script)> {
+    let sparse = |script: &Script, every| Script { every: every * script.every, ..script.clone() };
     let bases = bases();
     let mut work: Vec<(Base, Script)> = Vec::new();
-    for script in scripts().iter().filter(|script| script.name.contains(&wanted)) {
+    for script in scripts().iter().filter(|script| script.name.contains(wanted)) {
         work.push((bases[0].clone(), script.clone()));
         work.extend(bases[1..].iter().map(|base| (base.clone(), sparse(script, 13))));
         work.push(from_nothing(&sparse(script, 17), true));
@@ -443,177 +429,11 @@ fn work() -> Vec<(Base, Script)> {
         "append a checkpoint",
         alone(1, vec![append("a", "1", named("x")), append("a", "2", buffered())]),
     );
-    if opening.name.contains(&wanted) {
+    if opening.name.contains(wanted) {
         work.push(from_nothing(&opening, false));
     }
-    if checkpoint.name.contains(&wanted) {
+    if checkpoint.name.contains(wanted) {
         work.push((before_a_checkpoint(), sparse(&checkpoint, 3)));
     }
     work
-}
-
-fn report(stats: &Stats) -> u64 {
-    let models: BTreeSet<&str> = stats.keys().map(|(_, model)| *model).collect();
-    for path in stats.keys().map(|(path, _)| *path).collect::<BTreeSet<&str>>() {
-        let counts =
-            models.iter().filter_map(|model| Some(format!("{model}: {}", stats.get(&(path, *model))?)));
-        println!("{path:>14}  {}", counts.collect::<Vec<_>>().join(", "));
-    }
-    stats.values().sum()
-}
-
-/// Does all the work in two threads. Returns the states and what failed.
-fn visit(work: &[(Base, Script)]) -> (Stats, Vec<String>) {
-    let next = AtomicUsize::new(0);
-    let one = || {
-        let (mut stats, mut failures) = (Stats::new(), Vec::new());
-        while let Some((base, script)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match explore(script, base, None) {
-                Ok(visited) => {
-                    visited.into_iter().for_each(|(key, count)| *stats.entry(key).or_default() += count);
-                }
-                Err(failure) => failures.push(failure),
-            }
-        }
-        (stats, failures)
-    };
-    let parts: Vec<(Stats, Vec<String>)> = std::thread::scope(|scope| {
-        let threads = [scope.spawn(one), scope.spawn(one)];
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let mut all = (Stats::new(), Vec::new());
-    for (stats, failures) in parts {
-        stats.into_iter().for_each(|(key, count)| *all.0.entry(key).or_default() += count);
-        all.1.extend(failures);
-    }
-    all
-}
-
-#[test]
-fn what_was_acknowledged_survives_every_crash() {
-    let (stats, failures) = visit(&work());
-    let states = report(&stats);
-    println!("{states} states");
-    assert!(failures.is_empty(), "{} scripts fail\n\n{}", failures.len(), failures.join("\n\n"));
-    if std::env::var("SESSILE_SCRIPT").is_ok() {
-        return;
-    }
-    assert!(states >= 200_000);
-    let visited: BTreeSet<&str> = stats.keys().map(|(path, _)| *path).collect();
-    for path in [
-        "open or close",
-        "create",
-        "facts",
-        "touch",
-        "append",
-        "text",
-        "patch",
-        "parts",
-        "revert",
-        "unrevert",
-        "switch",
-        "fork",
-        "detach",
-        "compact",
-        "trash",
-        "restore",
-        "purge",
-        "sync",
-        "at rest",
-        "recovery",
-    ] {
-        assert!(visited.contains(path), "no state of `{path}` was visited");
-    }
-}
-
-#[test]
-fn what_was_acknowledged_survives_every_error() {
-    let wanted = std::env::var("SESSILE_SCRIPT").unwrap_or_default();
-    let bases = bases();
-    let (mut all, mut doctored, mut failures) = (0, 0, Vec::new());
-    for script in
-        scripts().iter().filter(|script| script.name.contains(&wanted) && !script.name.contains("race"))
-    {
-        for base in &bases[..2] {
-            match inject(script, base) {
-                Ok(runs) => (all, doctored) = (all + runs.all, doctored + runs.doctored),
-                Err(failure) => failures.push(failure),
-            }
-        }
-    }
-    println!("{all} runs with an error; behind {doctored} of them the catalogue needed the doctor");
-    assert!(failures.is_empty(), "{} scripts fail\n\n{}", failures.len(), failures.join("\n\n"));
-}
-
-/// Each fault of a disk, and a script in which its loss must be noticed.
-const NOTICED: [(Flaw, &str); 5] = [
-    (Flaw::SyncDoesNothing, "append synced"),
-    (Flaw::CreateForgetsEntry, "create"),
-    (Flaw::CreateInPlace, "create"),
-    (Flaw::AppendForgetsEntry, "create"),
-    (Flaw::AppendAtOldEnd, "race: append, append"),
-];
-
-#[test]
-fn a_disk_that_breaks_its_promises_is_noticed() {
-    let base = prepare("with a history", history()).unwrap();
-    for (flaw, name) in NOTICED {
-        let scripts: Vec<Script> = scripts().into_iter().filter(|script| script.name == name).collect();
-        let failure = scripts.iter().find_map(|script| explore(script, &base, Some(flaw)).err());
-        println!("{flaw:?}: {}\n", failure.as_deref().unwrap_or("not noticed"));
-        assert!(failure.is_some(), "{flaw:?} is not noticed");
-    }
-}
-
-#[test]
-fn a_removed_file_that_comes_back_harms_nothing() {
-    let base = prepare("with a history", history()).unwrap();
-    for name in
-        ["trash and purge a fork", "purge parent and fork", "compact a parent", "detach and purge the parent"]
-    {
-        for script in scripts().iter().filter(|script| script.name == name) {
-            let sparse = Script { every: 20, ..script.clone() };
-            explore(&sparse, &base, Some(Flaw::RemoveForgets)).unwrap();
-        }
-    }
-}
-
-/// A script of random operations, on a store that does not exist yet. Of one process: which numbers are taken by
-/// messages that a damaged sector has lost depends on which of them a writer knew.
-fn random_script(seed: u64) -> Script {
-    let (mut generator, mut random, mut model) = (Generator::new(seed), Random::new(!seed), Model::default());
-    let mut acts = Vec::new();
-    for _ in 0..16 {
-        let op = generator.draw(&model, 3);
-        // What is refused is left out: it takes no part in what is there.
-        if model.apply(&op).is_ok() {
-            acts.push(Act::Do(1, op));
-        }
-        if random.below(8) == 0 {
-            acts.push(Act::Close(1));
-        }
-    }
-    Script { every: 67, ..Script::new("random", acts) }
-}
-
-/// `SESSILE_SEED=<seed>` begins with another one, `SESSILE_SEEDS=<count>` runs so many.
-#[test]
-fn random_histories_survive_every_crash() {
-    let from_nothing =
-        Base { name: "from nothing", disk: Disk::default(), model: Model::default(), damaged: false };
-    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let first = variable("SESSILE_SEED");
-    let count = variable("SESSILE_SEEDS").unwrap_or(if first.is_some() { 1 } else { 60 });
-    let seeds = first.unwrap_or(0)..first.unwrap_or(0) + count;
-    let mut states = 0;
-    for seed in seeds {
-        match explore(&random_script(seed), &from_nothing, None) {
-            Ok(stats) => states += stats.values().sum::<u64>(),
-            Err(failure) => panic!("seed {seed}: {failure}"),
-        }
-    }
-    println!("{states} states of {count} random histories");
 }

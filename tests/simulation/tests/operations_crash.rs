@@ -11,7 +11,7 @@
 
 use serde_json::{Value, json};
 use sessile_core::{ErrorKind, FsErrorKind, OpenOptions, Sessions, Store};
-use sessile_tests::sim::{Call, Disk, Fault, Later, SimDisk, SimHost, Stage};
+use sessile_simulation::sim::{Call, Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 type Sim = Store<SimHost>;
 

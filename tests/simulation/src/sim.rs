@@ -745,7 +745,7 @@ impl Fs for SimHost {
         let piece = self.piece(path, offset, limit)?;
         let inside = piece.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
         let piece = &piece[inside..];
-        let whole = match piece.iter().rposition(|byte| *byte == b'\n') {
+        let whole = match memchr::memrchr(b'\n', piece) {
             Some(newline) => &piece[..=newline],
             None => &piece[..piece.len() - cut_character(piece)],
         };

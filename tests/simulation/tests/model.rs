@@ -14,10 +14,10 @@
 )]
 
 use sessile_core::{ErrorKind, NewSession, OpenOptions, SessionPatch, Sessions, Store, WriteOptions};
-use sessile_tests::explore::{Act, Script, agree, prepare};
-use sessile_tests::generate::Generator;
-use sessile_tests::model::{Answer, Model, Op, compare, run};
-use sessile_tests::sim::{Disk, Random, SimDisk, SimHost};
+use sessile_simulation::explore::{Act, Script, agree, prepare};
+use sessile_simulation::generate::Generator;
+use sessile_simulation::model::{Answer, Model, Op, compare, run};
+use sessile_simulation::sim::{Disk, Random, SimDisk, SimHost};
 
 /// What an answer to the model's and to the store's `op` has in common.
 fn outcome(answer: Result<Answer, ErrorKind>) -> String {

@@ -15,7 +15,7 @@ use sessile_core::{
     Durability, ErrorKind, ForkOptions, Fs, FsErrorKind, ListQuery, MessageChange, NewSession, OpenOptions,
     Page, Select, Sessions, Store, WriteOptions,
 };
-use sessile_tests::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
+use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
 

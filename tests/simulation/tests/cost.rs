@@ -11,7 +11,7 @@ use sessile_core::{
     Durability, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions, Select, Sessions, Store,
     WriteOptions,
 };
-use sessile_tests::sim::{SimDisk, SimHost};
+use sessile_simulation::sim::{SimDisk, SimHost};
 
 fn open(disk: &SimDisk, process: u64) -> Store<SimHost> {
     Store::open(SimHost::new(disk, process), OpenOptions::default()).unwrap()
