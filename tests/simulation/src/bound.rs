@@ -2,10 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// What a part has counted, by what it counts. Its failure is a text that ends in how to see it again.
+/// What a part has counted, by what it counts.
 pub type Tally = BTreeMap<String, u64>;
+
+/// Adds what another has counted.
+pub fn add(tally: &mut Tally, other: Tally) {
+    for (what, count) in other {
+        *tally.entry(what).or_default() += count;
+    }
+}
 
 /// The seeds that a part works through, in order: the same seed does the same work.
 #[derive(Clone, Debug)]
@@ -39,5 +47,35 @@ impl Bound {
     pub fn next_seed(&mut self) -> Option<u64> {
         let is_time_left = self.until.is_none_or(|until| Instant::now() < until);
         self.seeds.next().filter(|_| is_time_left)
+    }
+
+    /// Does the work of every seed, in two threads, and counts the seeds as `seeds`. Errors: the first failure, with
+    /// its seed; no more seeds are begun behind it.
+    pub fn work(self, one: impl Fn(u64) -> Result<Tally, String> + Sync) -> Result<Tally, String> {
+        let (bound, result) = (Mutex::new(self), Mutex::new(Ok(Tally::new())));
+        let worker = || {
+            loop {
+                let seed = bound.lock().unwrap_or_else(PoisonError::into_inner).next_seed();
+                let Some(seed) = seed else { break };
+                let done = one(seed);
+                let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
+                match (&mut *result, done) {
+                    (Ok(all), Ok(tally)) => {
+                        add(all, tally);
+                        *all.entry("seeds".to_owned()).or_default() += 1;
+                    }
+                    (Ok(_), Err(failure)) => *result = Err(format!("seed {seed}: {failure}")),
+                    (Err(_), _) => {}
+                }
+                if result.is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(worker);
+            scope.spawn(worker);
+        });
+        result.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

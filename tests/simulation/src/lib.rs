@@ -9,5 +9,6 @@ pub mod explore;
 pub mod generate;
 pub mod inject;
 pub mod model;
+pub mod parts;
 pub mod scripts;
 pub mod sim;
