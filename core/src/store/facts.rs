@@ -88,21 +88,21 @@ impl<H: Host> Store<H> {
     }
 
     pub(super) fn set_trashed(&mut self, id: &str, trashed: bool) -> Result<Session> {
-        let is_trashed =
-            self.with(id, Look::Fresh, |_, cached| Ok(cached.log.state().facts.trashed.is_some()))?;
-        if is_trashed == trashed {
-            // Whoever made it so may not have waited for the disk.
+        let before = self.with(id, Look::Fresh, |store, cached| Ok(store.session(cached)))?;
+        if before.facts.trashed.is_some() == trashed {
+            // Whoever made it so may not have waited for the disk. The answer is the session as it was seen to be so:
+            // another may have taken it back by now.
             self.sync(id)?;
-        } else {
-            self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, _, stamp| {
-                let set = if trashed {
-                    format!("{{\"trashed\":{}}}", stamp.at)
-                } else {
-                    "{\"trashed\":null}".to_owned()
-                };
-                Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
-            })?;
+            return Ok(before);
         }
+        self.write(id, &WriteOptions::default(), Look::Cached, &mut |_, _, stamp| {
+            let set = if trashed {
+                format!("{{\"trashed\":{}}}", stamp.at)
+            } else {
+                "{\"trashed\":null}".to_owned()
+            };
+            Ok(Plan::of(&Record::Facts(FactsRecord { stamp, set: crate::log::raw(&set)? })))
+        })?;
         self.with(id, Look::Cached, |store, cached| Ok(store.session(cached)))
     }
 

@@ -109,8 +109,9 @@ impl<H: Host> Store<H> {
                 slices.push(Segment { a: (*from).max(inherited + 1), z: *to, ..own.clone() });
             }
         }
-        // Of what it inherits, a path holds a beginning: those messages have the same numbers in the fork.
-        let shared = path.ranges().first().map_or(0, |range| range.1.min(inherited));
+        // Of what it inherits, a path holds a beginning, if anything: those messages have the same numbers in the fork.
+        let first = path.ranges().first().filter(|range| range.0 <= inherited);
+        let shared = first.map_or(0, |range| range.1.min(inherited));
         let mut over: Vec<Segment> =
             beginning.over.iter().map(|over| Segment { z: over.z.min(shared), ..over.clone() }).collect();
         if cached.log.state().touched {

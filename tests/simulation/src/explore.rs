@@ -60,8 +60,8 @@ impl Script {
 pub enum Act {
     /// A process carries out an operation.
     Do(u64, Op),
-    /// Two processes carry out one operation each at the same time. The schedule names the process of each call.
-    Race(Box<[(u64, Op); 2]>, Vec<u64>),
+    /// Several processes carry out one operation each at the same time. The schedule names the process of each call.
+    Race(Vec<(u64, Op)>, Vec<u64>),
     /// A process closes its store.
     Close(u64),
 }
@@ -149,6 +149,13 @@ pub fn open(disk: &SimDisk, process: u64, read_only: bool) -> Result<Store<SimHo
 
 /// Carries a script out and records it. The answers must be those of the model, in the order of the log.
 fn record(script: &Script, base: &Base) -> Result<Recording, String> {
+    let mut recording = play(script, base)?;
+    recording.models = models_of(&mut recording.done, base)?;
+    Ok(recording)
+}
+
+/// Carries a script out and records it, whatever it answers.
+fn play(script: &Script, base: &Base) -> Result<Recording, String> {
     let disk = SimDisk::new(base.disk.clone());
     disk.record();
     let mut stores: BTreeMap<u64, Store<SimHost>> = BTreeMap::new();
@@ -196,8 +203,7 @@ fn record(script: &Script, base: &Base) -> Result<Recording, String> {
         done.commit = (done.start..done.end).rev().find(|at| record(&steps[*at])).unwrap_or(done.start);
     }
     done.sort_by_key(|done| done.commit);
-    let models = models_of(&mut done, base)?;
-    Ok(Recording { steps, last, done, models, first })
+    Ok(Recording { steps, last, done, models: Vec::new(), first })
 }
 
 /// The model before each operation and behind the last. Those that ran at the same time may count in either order.
@@ -302,23 +308,43 @@ fn race(disk: &SimDisk, turns: &Arc<Turns>, racing: &mut [(u64, &Op, Store<SimHo
     })
 }
 
-/// Carries a script out, whose last act is a race, and checks that everything is as if one operation had come first.
+/// Carries a script out, whose last act is a race, and checks that everything is as if they had come one after another.
 /// Returns how many calls each of them has made, in the order of processes.
 pub fn agree(script: &Script, base: &Base) -> Result<Vec<u64>, String> {
     let told = |what: String| {
         format!("script `{}` on a store `{}`: {what}{}", script.name, base.name, order(script))
     };
-    let recording = record(script, base).map_err(told)?;
-    // Both orders, where the answers fit both.
-    let mut candidates: Vec<Model> = recording.models.last().cloned().into_iter().collect();
-    let mut other = recording.done.clone();
-    let raced = other.iter().position(|done| done.raced).unwrap_or_default();
-    other[raced..].reverse();
-    candidates.extend(models_of(&mut other, base).ok().and_then(|models| models.last().cloned()));
+    let recording = play(script, base).map_err(told)?;
+    let raced = recording.done.iter().position(|done| done.raced).unwrap_or_default();
+    let (before, raced) = recording.done.split_at(raced);
+    let (mut candidates, mut differences) = (Vec::new(), Vec::new());
+    for order in orders(raced) {
+        let fits =
+            before.iter().chain(order).try_fold(base.model.clone(), |model, done| after(&model, done, base));
+        match fits {
+            Ok(model) => candidates.push(model),
+            Err(difference) => differences.push(difference),
+        }
+    }
+    if candidates.is_empty() {
+        return Err(told(differences.join("\n  or ")));
+    }
     look(&SimDisk::new(recording.last), &candidates).map_err(told)?;
     let mut raced: Vec<&Done> = recording.done.iter().filter(|done| done.raced).collect();
     raced.sort_by_key(|done| done.process);
     Ok(raced.iter().map(|done| done.calls).collect())
+}
+
+/// All orders in which a few can come.
+fn orders(all: &[Done]) -> Vec<Vec<&Done>> {
+    let mut orders = vec![Vec::new()];
+    for done in all {
+        let places = |order: Vec<_>| {
+            (0..=order.len()).map(move |place| [&order[..place], &[done], &order[place..]].concat())
+        };
+        orders = orders.into_iter().flat_map(places).collect();
+    }
+    orders
 }
 
 /// The race of a script, with its schedule as `process x calls`.

@@ -9,6 +9,7 @@ pub mod explore;
 pub mod generate;
 pub mod inject;
 pub mod model;
+pub mod pairs;
 pub mod parts;
 pub mod scripts;
 pub mod sim;

@@ -97,7 +97,7 @@ pub fn alone(process: u64, ops: Vec<Op>) -> Vec<Act> {
 }
 
 /// Two processes, one operation each at once, their calls in some orders: in turn, and the second one's as a whole
-/// behind so many of the first one's. `races.rs` has all orders, without crashes.
+/// behind so many of the first one's. `pairs.rs` has all orders, without crashes.
 fn races(name: &'static str, before: Vec<Op>, one: Op, other: Op) -> Vec<Script> {
     let behind = |calls: usize| [vec![1; calls], vec![2; 200]].concat();
     let schedules = [[1, 2].repeat(100), behind(1), behind(3), behind(6)];
@@ -109,7 +109,7 @@ fn races(name: &'static str, before: Vec<Op>, one: Op, other: Op) -> Vec<Script>
         }
         acts.push(Act::Do(2, on(Op::Touch, "a")));
         let skip = acts.len();
-        acts.push(Act::Race(Box::new([(1, one.clone()), (2, other.clone())]), schedule));
+        acts.push(Act::Race(vec![(1, one.clone()), (2, other.clone())], schedule));
         Script { skip, every: 1 + 2 * place, ..Script::new(name, acts) }
     };
     schedules.into_iter().enumerate().map(script).collect()

@@ -16,12 +16,12 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sessile_simulation::explore::{Act, Base, Script, Stats, explore, prepare};
-use sessile_simulation::generate::Generator;
+use sessile_simulation::bound::Bound;
+use sessile_simulation::explore::{Base, Script, Stats, explore, prepare};
 use sessile_simulation::inject::inject;
-use sessile_simulation::model::Model;
+use sessile_simulation::parts;
 use sessile_simulation::scripts::{bases, history, scripts, work};
-use sessile_simulation::sim::{Disk, Flaw, Random};
+use sessile_simulation::sim::Flaw;
 
 fn report(stats: &Stats) -> u64 {
     let models: BTreeSet<&str> = stats.keys().map(|(_, model)| *model).collect();
@@ -152,39 +152,20 @@ fn a_removed_file_that_comes_back_harms_nothing() {
     }
 }
 
-/// A script of random operations, on a store that does not exist yet. Of one process: which numbers are taken by
-/// messages that a damaged sector has lost depends on which of them a writer knew.
-fn random_script(seed: u64) -> Script {
-    let (mut generator, mut random, mut model) = (Generator::new(seed), Random::new(!seed), Model::default());
-    let mut acts = Vec::new();
-    for _ in 0..16 {
-        let op = generator.draw(&model, 3);
-        // What is refused is left out: it takes no part in what is there.
-        if model.apply(&op).is_ok() {
-            acts.push(Act::Do(1, op));
-        }
-        if random.below(8) == 0 {
-            acts.push(Act::Close(1));
-        }
-    }
-    Script { every: 67, ..Script::new("random", acts) }
-}
-
-/// `SESSILE_SEED=<seed>` begins with another one, `SESSILE_SEEDS=<count>` runs so many.
 #[test]
 fn random_histories_survive_every_crash() {
-    let from_nothing =
-        Base { name: "from nothing", disk: Disk::default(), model: Model::default(), damaged: false };
-    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let first = variable("SESSILE_SEED");
-    let count = variable("SESSILE_SEEDS").unwrap_or(if first.is_some() { 1 } else { 60 });
-    let seeds = first.unwrap_or(0)..first.unwrap_or(0) + count;
-    let mut states = 0;
-    for seed in seeds {
-        match explore(&random_script(seed), &from_nothing, None) {
-            Ok(stats) => states += stats.values().sum::<u64>(),
-            Err(failure) => panic!("seed {seed}: {failure}"),
-        }
-    }
-    println!("{states} states of {count} random histories");
+    let tally = Bound::ordinary(150).work(parts::crashes).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{tally:?}");
+}
+
+#[test]
+fn random_histories_survive_every_error() {
+    let tally = Bound::ordinary(20).work(parts::errors).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{tally:?}");
+}
+
+#[test]
+fn random_races_survive_every_crash() {
+    let tally = Bound::ordinary(100).work(parts::races).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{tally:?}");
 }

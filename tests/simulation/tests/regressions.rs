@@ -15,7 +15,7 @@ use sessile_core::{
     Durability, ErrorKind, ForkOptions, Fs, FsErrorKind, ListQuery, MessageChange, NewSession, OpenOptions,
     Page, Select, Sessions, Store, WriteOptions,
 };
-use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
+use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage, Turns};
 
 const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
 
@@ -409,4 +409,43 @@ fn a_request_whose_members_stand_by_their_places_is_refused() {
         assert_eq!(refused.kind, ErrorKind::Invalid, "{request}");
     }
     assert_eq!(store.get("a").unwrap().facts.title, None);
+}
+
+#[test]
+fn a_fork_of_a_branch_that_begins_anew_takes_no_changes_of_messages_that_it_does_not_hold() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    fork(&mut store, "a", "b");
+    // The inherited message is changed, and hidden as a whole.
+    store.update_message("b", &1.into(), &add_text(" there"), &WriteOptions::default()).unwrap();
+    store.revert("b", &1.into(), true, &WriteOptions::default()).unwrap();
+    append(&mut store, "b", &WriteOptions::default());
+    fork(&mut store, "b", "c");
+    let messages = read(&mut store, "c").messages;
+    assert!(messages.contains(r#""text":"hello""#), "{messages}");
+}
+
+#[test]
+fn who_finds_a_session_in_the_trash_is_told_of_that_one_though_another_restores_it_at_once() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    store.trash("a").unwrap();
+    let turns = Turns::new(&[1, 2], [1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+    let mut other = open(&disk, 2);
+    store.host_mut().take_turns(Some(turns.clone()));
+    other.host_mut().take_turns(Some(turns.clone()));
+    let told = std::thread::scope(|scope| {
+        let restoring = scope.spawn(|| {
+            other.restore("a").unwrap();
+            turns.finish(2);
+        });
+        let told = store.trash("a").unwrap();
+        turns.finish(1);
+        restoring.join().unwrap();
+        told
+    });
+    assert!(told.facts.trashed.is_some(), "{told:?}");
 }
