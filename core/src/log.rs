@@ -373,6 +373,17 @@ impl Log {
         Ok(())
     }
 
+    /// Loads a log whose first record cannot be read, as that of `session`: its facts are those of the first checkpoint,
+    /// and what it inherits cannot be read.
+    pub fn load_headless(host: &mut impl Host, path: &str, session: &str, generation: u32) -> Result<Self> {
+        let size = host.stat(path)?;
+        let mut log = Self { path: path.to_owned(), limit: None, folded: Folded::default(), size };
+        log.folded.state = State { session: session.to_owned(), generation, ..State::default() };
+        log.folded.index = Some(Index { whole: true, ..Index::default() });
+        log.fold_to(host, size, None)?;
+        Ok(log)
+    }
+
     /// Folds the whole file, so that every operation and all damage is known.
     pub fn index_whole(&mut self, host: &mut impl Host) -> Result<()> {
         if self.folded.index.as_ref().is_some_and(|index| index.whole) {
@@ -392,6 +403,18 @@ impl Log {
     /// The parent of a message, from the index.
     pub fn parent(&self, seq: u64) -> Option<u64> {
         self.folded.index.as_ref()?.entry(seq).map(|entry| entry.parent)
+    }
+
+    /// The numbers of the messages of this log that cannot be read, from an index of the whole log.
+    pub fn missing(&self) -> Vec<u64> {
+        let Some(index) = &self.folded.index else { return Vec::new() };
+        let is_missing = |seq: &u64| index.entry(*seq).is_none_or(|entry| entry.span.len == 0);
+        (index.base + 1..=self.folded.state.count).filter(is_missing).collect()
+    }
+
+    /// How many records change messages, from an index of the whole log.
+    pub fn changes(&self) -> usize {
+        self.folded.index.as_ref().map_or(0, |index| index.changes.values().map(Vec::len).sum())
     }
 
     /// The number of the message with that ULID, from the index.

@@ -124,6 +124,8 @@ both("sessions are titled, saved, shown, counted and found", async (store) => {
   assert.deepEqual(await store.directoryScope({ directory: "/a/./b/" }), { scope: "/a/b" });
   await store.fork("s", { id: "f" });
   assert.equal((await store.rootSession({ session: "f" })).session.id, "s");
+  const salvaged = await store.salvageSession({ session: "f", id: "salvaged", quarantine: true });
+  assert.deepEqual([salvaged.session.id, salvaged.unreadable, salvaged.quarantined], ["salvaged", [], true]);
 });
 
 both("usage is entered and summed up", async (store) => {

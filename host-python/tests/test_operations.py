@@ -243,6 +243,7 @@ EVERY: list[tuple[str, dict[str, Any], Any]] = [
     ("count_sessions", {}, {"total": 1, "counters": {"active": 1}}),
     ("directory_scope", {"directory": "/a//b/../c/"}, {"scope": "/a/c"}),
     ("root_session", {"session": "s"}, {"session": {"id": "s"}}),
+    ("salvage_session", {"session": "s", "id": "salvaged"}, {"session": {"id": "salvaged"}, "unreadable": []}),
     ("current_session", {"scope": "p", "new": {"metadata": OWN, "tags": ["t"]}}, {"session": {"metadata": OWN}}),
     ("resolve_thread", {"agent_group": "g", "chat": "c", "mode": "shared"}, {"created": True}),
     ("set_routing", {"session": "s", "default": OWN, "destinations": {"x_at": OWN, "no": None}}, {"default": OWN}),

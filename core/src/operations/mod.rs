@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod queues;
 pub mod retention;
 pub mod runs;
+pub mod salvage;
 mod schedule;
 pub mod sessions;
 pub mod threads;
@@ -107,6 +108,7 @@ operations! {
     runs::GetRun,
     runs::ListRuns,
     runs::RenewRun,
+    salvage::SalvageSession,
     sessions::CountSessions,
     sessions::DirectoryScope,
     sessions::ReadView,

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 /// Where the policy is kept. A file of its own: opening a store must not cost more for it.
 const PATH: &str = "retention.json";
 /// A session with this tag is never taken.
-const PINNED: &str = "pinned";
+pub(super) const PINNED: &str = "pinned";
 
 /// What is kept. A limit that is absent is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -250,11 +250,16 @@ fn plan<H: Host>(store: &mut Store<H>, scope: Option<&str>, policy: &Policy) -> 
     }
     for session in &trashed {
         let since = session.facts.trashed.unwrap_or(now);
-        if policy.grace_ms.is_some_and(|grace| now.saturating_sub(since) > grace) {
-            let candidate = candidate(store, session, Reason::Grace, since)?;
-            plan.bytes_freed += candidate.bytes;
-            plan.purge.push(candidate);
+        if policy.grace_ms.is_none_or(|grace| now.saturating_sub(since) <= grace) {
+            continue;
         }
+        if session.facts.tags.iter().any(|tag| tag == PINNED) {
+            plan.exempt.push(candidate(store, session, Reason::Pinned, since)?);
+            continue;
+        }
+        let candidate = candidate(store, session, Reason::Grace, since)?;
+        plan.bytes_freed += candidate.bytes;
+        plan.purge.push(candidate);
     }
     for list in [&mut plan.trash, &mut plan.purge, &mut plan.exempt] {
         list.sort_by(|one, other| (one.used_at, &one.session_id).cmp(&(other.used_at, &other.session_id)));

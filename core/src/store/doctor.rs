@@ -1,18 +1,20 @@
 //! The doctor: looks at everything, changes nothing but what is derived.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{Hash as _, Hasher as _};
 
 use serde::Serialize;
 
-use super::{Store, queue_of};
+use super::{Store, key_of, queue_of};
 use crate::Result;
 use crate::catalogue::{from_logs, settled};
-use crate::fold::End;
-use crate::host::Host;
+use crate::fold::{End, State};
+use crate::host::{DirEntry, FsErrorKind, Host};
 use crate::id::Name;
 use crate::limits::PAGE_SESSIONS_MAX;
 use crate::log::Log;
-use crate::record::EntryRecord;
+use crate::record::{EntryRecord, Record};
 
 /// What the doctor finds. Its JSON is described in docs/format.md, "The report".
 #[derive(Debug, Default, Serialize)]
@@ -25,6 +27,12 @@ struct Report {
     log_bytes: u64,
     /// Records of types that this version does not know.
     unknown_records: u64,
+    kept: Kept,
+    damaged_bytes: u64,
+    unreachable: Unreachable,
+    duplicates: Duplicates,
+    /// Files that belong to nothing.
+    orphans: Vec<Orphan>,
     /// One entry per log with something to say.
     findings: Vec<Finding>,
     catalogue: CatalogueReport,
@@ -32,9 +40,42 @@ struct Report {
     repaired: Vec<String>,
 }
 
+/// What can be read.
+#[derive(Debug, Default, Serialize)]
+struct Kept {
+    /// Messages of sessions that readers reach, hidden ones included.
+    messages: u64,
+    /// Bytes of logs that are records.
+    bytes: u64,
+}
+
+/// What is there, or was, and no reader comes to.
+#[derive(Debug, Default, Serialize)]
+struct Unreachable {
+    /// Logs whose session no reader finds.
+    sessions: u64,
+    /// Messages in them, and those that cannot be read.
+    messages: u64,
+}
+
+/// What is held twice: records that their writer has written again, and logs that a rewrite has left.
+#[derive(Debug, Default, Serialize)]
+struct Duplicates {
+    records: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Orphan {
+    file: String,
+    bytes: u64,
+    /// `temporary`, `attachment`, `queue`, `key`, `catalogue`, `unknown`.
+    what: &'static str,
+}
+
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `damage`, `unfinished-record`, `unreadable-messages`, `no-beginning`, `wrong-name`, `checkpoint`,
+    /// `damage`, `unfinished-record`, `unreadable-messages`, `no-beginning`, `wrong-name`, `shadowed`, `checkpoint`,
     /// `unfinished-rewrite`, `leftover`, `unreadable`, `marker`.
     kind: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -61,191 +102,311 @@ struct CatalogueReport {
 /// Findings that are no harm: what nobody has acknowledged, or what awaits its removal.
 const HARMLESS: [&str; 3] = ["unfinished-record", "leftover", "unfinished-rewrite"];
 
+/// What is carried from log to log.
+#[derive(Default)]
+struct Rounds {
+    report: Report,
+    /// The generations of each session, ascending.
+    generations: BTreeMap<Name, Vec<u32>>,
+    /// Of the first generations that are there: those that have not ended.
+    open_first: BTreeSet<Name>,
+    /// Sessions that were purged and have left something.
+    purged: BTreeSet<String>,
+    /// Generations that a rewrite has left.
+    rewritten: Vec<(Name, u32)>,
+    /// Files that a row names.
+    attached: BTreeSet<String>,
+}
+
+impl Rounds {
+    fn find(&mut self, kind: &'static str, session: &str, file: &str, ranges: Vec<(u64, u64)>, what: String) {
+        let (session, file) = (session.to_owned(), file.to_owned());
+        self.report.findings.push(Finding { kind, session, file, ranges, what });
+    }
+
+    fn orphan(&mut self, file: &str, bytes: u64, what: &'static str) {
+        self.report.orphans.push(Orphan { file: file.to_owned(), bytes, what });
+    }
+}
+
 impl<H: Host> Store<H> {
     pub(super) fn examine(&mut self, repair: bool) -> Result<String> {
-        let mut report = Report::default();
+        let mut rounds = Rounds::default();
         if let Some(what) = self.marker {
             // Asked for reading alone, or a newer format: then it stays as it is.
             if repair && !self.read_only {
                 self.repair_marker()?;
-                report.repaired.push("format marker made anew".into());
+                rounds.report.repaired.push("format marker made anew".into());
             } else {
-                let (session, file, ranges) = (String::new(), super::MARKER_PATH.to_owned(), Vec::new());
-                report.findings.push(Finding { kind: "marker", session, file, ranges, what: what.into() });
+                rounds.find("marker", "", super::MARKER_PATH, Vec::new(), what.into());
             }
         }
         if repair {
             self.writable()?;
         }
-        let mut highest: BTreeMap<Name, u32> = BTreeMap::new();
         self.each_log(&mut |_, name, generation, _| {
-            highest.insert(name.clone(), generation);
+            rounds.generations.entry(name.clone()).or_default().push(generation);
             Ok(())
         })?;
-        let mut purged: BTreeSet<String> = BTreeSet::new();
         self.each_log(&mut |store, name, generation, path| {
-            let is_highest = highest.get(name) == Some(&generation);
-            if let Err(error) = store.examine_log(name, path, is_highest, &mut report, &mut purged) {
-                let what = error.message;
-                report.findings.push(Finding {
-                    kind: "unreadable",
-                    session: String::new(),
-                    file: path.to_owned(),
-                    ranges: Vec::new(),
-                    what,
-                });
+            if let Err(error) = store.examine_log(name, generation, path, &mut rounds) {
+                rounds.find("unreadable", "", path, Vec::new(), error.message);
             }
             Ok(())
         })?;
-        report.catalogue = self.examine_catalogue()?;
+        self.examine_files(&mut rounds)?;
+        rounds.report.catalogue = self.examine_catalogue()?;
         if repair {
-            if report.catalogue.state != "current" {
-                let now = self.host.now_ms();
-                self.catalogue.rebuild(&mut self.host, now)?;
-                report.repaired.push("catalogue rebuilt from the logs".into());
-            }
-            for id in purged {
-                let before = self.generations(&Name::of(&id)?)?.len();
-                self.collect_purged(&id)?;
-                if self.generations(&Name::of(&id)?)?.is_empty() {
-                    self.remove_queues(&id)?;
-                }
-                if self.generations(&Name::of(&id)?)?.len() < before {
-                    report.repaired.push(format!("removed what was left of purged session {id}"));
-                }
-            }
+            self.repair(&mut rounds)?;
         }
+        let mut report = rounds.report;
         let sound = report.findings.iter().all(|finding| HARMLESS.contains(&finding.kind));
         report.healthy = sound && (report.catalogue.state == "current" || repair);
         serde_json::to_string(&report).map_err(|error| crate::Error::internal(error.to_string()))
     }
 
-    fn examine_log(
-        &mut self,
-        name: &Name,
-        path: &str,
-        is_highest: bool,
-        report: &mut Report,
-        purged: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        let quick = Log::load(&mut self.host, path, None)?;
-        let mut log = Log::load(&mut self.host, path, None)?;
-        log.index_whole(&mut self.host)?;
-        let state = log.state().clone();
-        let mut find = |kind, ranges: Vec<(u64, u64)>, what: String| {
-            report.findings.push(Finding {
-                kind,
-                // The id of a log of the store's own is nobody's session.
-                session: if name.is_system() { String::new() } else { state.session.clone() },
-                file: path.to_owned(),
-                ranges,
-                what,
-            });
-        };
-        if !log.damage().is_empty() {
-            let ranges: Vec<(u64, u64)> =
-                log.damage().iter().map(|damage| (damage.from, damage.to)).collect();
-            let bytes: u64 = ranges.iter().map(|(from, to)| to - from).sum();
-            find(
-                "damage",
-                ranges,
-                format!("{bytes} bytes hold no record; everything around them is readable"),
-            );
+    /// Makes anew what is derived, and removes what others have meant to remove.
+    fn repair(&mut self, rounds: &mut Rounds) -> Result<()> {
+        if rounds.report.catalogue.state != "current" {
+            let now = self.host.now_ms();
+            self.catalogue.rebuild(&mut self.host, now)?;
+            rounds.report.repaired.push("catalogue rebuilt from the logs".into());
         }
-        if log.size() > log.end() {
-            find(
-                "unfinished-record",
-                vec![(log.end(), log.size())],
-                "a write that was not finished and never acknowledged".into(),
-            );
-        }
-        if !state.begun() {
-            find("no-beginning", Vec::new(), "no readable first record says whose log this is".into());
-            return Ok(());
-        }
-        if Name::of(&state.session).ok().as_ref() != Some(name) {
-            find(
-                "wrong-name",
-                Vec::new(),
-                "the file is not named for its session; give it back its name".into(),
-            );
-        }
-        // The same state from the end and from the beginning: checkpoints tell the truth.
-        let comparable = |log: &Log| crate::fold::State { records: 0, ..log.state().clone() };
-        if comparable(&quick) != comparable(&log) {
-            find(
-                "checkpoint",
-                Vec::new(),
-                "the fold from the last checkpoint differs from the whole fold".into(),
-            );
-        }
-        report.unknown_records += state.unknown;
-        report.log_bytes += log.size();
-        match state.end {
-            Some(End::Purged) => {
-                find("leftover", Vec::new(), "purged; kept while a fork needs it".into());
-                purged.insert(state.session.clone());
-                return Ok(());
+        for (name, generation) in &rounds.rewritten {
+            if self.remove_rewritten(name, *generation)? {
+                let path = name.log(*generation);
+                rounds.report.repaired.push(format!("removed {path}, which was rewritten"));
             }
-            Some(End::Sealed(_)) if is_highest => {
-                find("unfinished-rewrite", Vec::new(), "the next write finishes the rewrite".into());
-            }
-            Some(End::Sealed(_)) => {
-                find("leftover", Vec::new(), "rewritten; kept while a fork needs it".into());
-                return Ok(());
-            }
-            None => {}
         }
-        if name.is_system() {
-            if let Some(session) = queue_of(&state.session)
-                && self.generations(&Name::of(session)?)?.is_empty()
-            {
-                find("leftover", Vec::new(), "the queue of a session that was purged".into());
-                purged.insert(session.to_owned());
+        for id in &rounds.purged {
+            let before = self.generations(&Name::of(id)?)?.len();
+            self.collect_purged(id)?;
+            if self.generations(&Name::of(id)?)?.is_empty() {
+                self.remove_queues(id)?;
             }
-            return Ok(());
-        }
-        report.sessions += 1;
-        report.trashed += u64::from(state.facts.trashed.is_some());
-        report.messages += state.path.len();
-        let unreadable = self.unreadable(log)?;
-        if !unreadable.is_empty() {
-            report.findings.push(Finding {
-                kind: "unreadable-messages",
-                session: state.session,
-                file: path.to_owned(),
-                what: format!(
-                    "{} messages cannot be read",
-                    unreadable.iter().map(|(from, to)| to - from + 1).sum::<u64>()
-                ),
-                ranges: unreadable,
-            });
+            if self.generations(&Name::of(id)?)?.len() < before {
+                rounds.report.repaired.push(format!("removed what was left of purged session {id}"));
+            }
         }
         Ok(())
     }
 
-    /// The numbers of messages that cannot be read, hidden ones included.
-    fn unreadable(&mut self, log: Log) -> Result<Vec<(u64, u64)>> {
-        let count = log.state().count;
-        let mut cached = super::Cached::new(log);
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        let mut from = 1;
-        while from <= count {
-            let to = count.min(from + 999);
-            let read: BTreeSet<u64> = self
-                .stored(&mut cached, &[(from, to)], usize::MAX)?
-                .iter()
-                .map(|stored| stored.seq)
-                .collect();
-            for seq in (from..=to).filter(|seq| !read.contains(seq)) {
-                match ranges.last_mut() {
-                    Some(last) if last.1 + 1 == seq => last.1 = seq,
-                    _ => ranges.push((seq, seq)),
-                }
+    fn examine_log(&mut self, name: &Name, generation: u32, path: &str, rounds: &mut Rounds) -> Result<()> {
+        let quick = Log::load(&mut self.host, path, None)?;
+        let mut log = Log::load(&mut self.host, path, None)?;
+        log.index_whole(&mut self.host)?;
+        let state = log.state().clone();
+        // The id of a log of the store's own is nobody's session.
+        let session = if name.is_system() { String::new() } else { state.session.clone() };
+        let held = self.count_records(&log, &mut rounds.report.duplicates)?;
+        let damaged: u64 = log.damage().iter().map(|damage| damage.to - damage.from).sum();
+        rounds.report.damaged_bytes += damaged;
+        rounds.report.kept.bytes += log.end() - damaged.min(log.end());
+        if damaged > 0 {
+            let ranges = log.damage().iter().map(|damage| (damage.from, damage.to)).collect();
+            let what = format!("{damaged} bytes hold no record; everything around them is readable");
+            rounds.find("damage", &session, path, ranges, what);
+        }
+        if log.size() > log.end() {
+            let what = "a write that was not finished and never acknowledged";
+            rounds.find("unfinished-record", &session, path, vec![(log.end(), log.size())], what.into());
+        }
+        if let Some((kind, what)) = self.astray(name, generation, &state, rounds) {
+            if !name.is_system() {
+                rounds.report.unreachable.sessions += 1;
+                rounds.report.unreachable.messages += held;
             }
+            rounds.find(kind, &session, path, Vec::new(), what.into());
+            if !state.begun() || kind == "shadowed" {
+                return Ok(());
+            }
+        }
+        // The same state from the end and from the beginning: checkpoints tell the truth.
+        let comparable = |log: &Log| State { records: 0, ..log.state().clone() };
+        if comparable(&quick) != comparable(&log) {
+            let what = "the fold from the last checkpoint differs from the whole fold";
+            rounds.find("checkpoint", &session, path, Vec::new(), what.into());
+        }
+        rounds.report.unknown_records += state.unknown;
+        rounds.report.log_bytes += log.size();
+        let attached = state.table.docs(ATTACHMENT);
+        rounds.attached.extend(attached.filter_map(|(_, row)| path_of_row(row)));
+        if self.examine_end(name, generation, &log, &session, rounds) {
+            return Ok(());
+        }
+        if name.is_system() {
+            return self.examine_system(path, &log, rounds);
+        }
+        rounds.report.sessions += 1;
+        rounds.report.trashed += u64::from(state.facts.trashed.is_some());
+        rounds.report.messages += state.path.len();
+        let unreadable = self.unreadable(&mut super::Cached::new(log))?;
+        let count: u64 = unreadable.iter().map(|(from, to)| to - from + 1).sum();
+        rounds.report.kept.messages += state.count - count.min(state.count);
+        rounds.report.unreachable.messages += count;
+        if count > 0 {
+            let what = format!("{count} messages cannot be read");
+            rounds.find("unreadable-messages", &session, path, unreadable, what);
+        }
+        Ok(())
+    }
+
+    /// Why no reader comes to the session of this log by its id, if so.
+    fn astray(
+        &self,
+        name: &Name,
+        generation: u32,
+        state: &State,
+        rounds: &mut Rounds,
+    ) -> Option<(&'static str, &'static str)> {
+        if !state.begun() {
+            return Some(("no-beginning", "no readable first record says whose log this is"));
+        }
+        if Name::of(&state.session).ok().as_ref() != Some(name) || state.generation != generation {
+            return Some(("wrong-name", "the file is not named for its session; give it back its name"));
+        }
+        if generation == 1 && state.end.is_none() {
+            rounds.open_first.insert(name.clone());
+        }
+        let is_shadowed = generation > 1 && rounds.open_first.contains(name);
+        is_shadowed.then_some((
+            "shadowed",
+            "readers stop at the first generation, which has not ended: its end is damaged, or it was put back",
+        ))
+    }
+
+    /// Notes how a log has ended. Returns whether it has, and holds no session any more.
+    fn examine_end(
+        &mut self,
+        name: &Name,
+        generation: u32,
+        log: &Log,
+        session: &str,
+        rounds: &mut Rounds,
+    ) -> bool {
+        let highest = rounds.generations.get(name).and_then(|all| all.last().copied());
+        let is_highest = highest == Some(generation);
+        match log.state().end {
+            Some(End::Purged) => {
+                rounds.find(
+                    "leftover",
+                    session,
+                    log.path(),
+                    Vec::new(),
+                    "purged; kept while a fork needs it".into(),
+                );
+                rounds.purged.insert(log.state().session.clone());
+                true
+            }
+            Some(End::Sealed(_)) if is_highest => {
+                let what = "the next write finishes the rewrite";
+                rounds.find("unfinished-rewrite", session, log.path(), Vec::new(), what.into());
+                false
+            }
+            // One who finishes a rewrite late makes what others have rewritten and removed again.
+            None if is_highest || generation == 1 => false,
+            _ => {
+                let what = "rewritten; kept while a fork needs it";
+                rounds.find("leftover", session, log.path(), Vec::new(), what.into());
+                rounds.report.duplicates.bytes += log.size();
+                rounds.rewritten.push((name.clone(), generation));
+                true
+            }
+        }
+    }
+
+    /// Queues and keys of sessions that are gone.
+    fn examine_system(&mut self, path: &str, log: &Log, rounds: &mut Rounds) -> Result<()> {
+        let state = log.state();
+        if let Some(session) = queue_of(&state.session)
+            && self.generations(&Name::of(session)?)?.is_empty()
+        {
+            rounds.find("leftover", "", path, Vec::new(), "the queue of a session that was purged".into());
+            rounds.orphan(path, log.size(), "queue");
+            rounds.purged.insert(session.to_owned());
+        }
+        if key_of(&state.session).is_some()
+            && let Some(current) = state.table.doc("current")
+            && let Ok(session) = serde_json::from_str::<String>(current)
+            && self.generations(&Name::of(&session)?)?.is_empty()
+        {
+            rounds.orphan(path, log.size(), "key");
+        }
+        Ok(())
+    }
+
+    /// Counts what a log holds twice, and returns how many messages were ever appended to it.
+    fn count_records(&mut self, log: &Log, duplicates: &mut Duplicates) -> Result<u64> {
+        let (mut seen, mut messages) = (HashSet::new(), 0);
+        log.for_each(&mut self.host, &mut |record, text, _| {
+            // Two of one length that differ and have one hash are as rare as a disk that lies.
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            if !seen.insert((hasher.finish(), text.len())) {
+                duplicates.records += 1;
+                duplicates.bytes += text.len() as u64 + 1;
+            } else if let Record::Append(append) = record {
+                messages += append.m.len() as u64;
+            }
+        })?;
+        Ok(messages)
+    }
+
+    /// The numbers of messages that cannot be read, hidden ones included.
+    pub(super) fn unreadable(&mut self, cached: &mut super::Cached) -> Result<Vec<(u64, u64)>> {
+        let (inherited, mut from) = (cached.log.state().inherited, 1);
+        let mut ranges = Vec::new();
+        while from <= inherited {
+            let to = inherited.min(from + 999);
+            let read: BTreeSet<u64> =
+                self.stored(cached, &[(from, to)], usize::MAX)?.iter().map(|stored| stored.seq).collect();
+            (from..=to).filter(|seq| !read.contains(seq)).for_each(|seq| lengthen(&mut ranges, seq));
             from = to + 1;
         }
+        // Of its own the whole fold has met every one that can be read.
+        cached.log.missing().into_iter().for_each(|seq| lengthen(&mut ranges, seq));
         Ok(ranges)
+    }
+
+    /// Finds files that belong to nothing.
+    fn examine_files(&mut self, rounds: &mut Rounds) -> Result<()> {
+        for file in self.files("tmp")? {
+            rounds.orphan(&format!("tmp/{}", file.name), file.size, "temporary");
+        }
+        let catalogues = self.files("catalogue")?;
+        for file in catalogues.iter().rev().skip(1) {
+            rounds.orphan(&format!("catalogue/{}", file.name), file.size, "catalogue");
+        }
+        for directory in crate::id::session_directories() {
+            for file in self.files(&directory)? {
+                if Name::parse_log(&file.name).is_none() {
+                    rounds.orphan(&format!("{directory}/{}", file.name), file.size, "unknown");
+                }
+            }
+            let directory = directory.replacen("sessions", "attachments", 1);
+            for file in self.files(&directory)? {
+                let path = format!("{directory}/{}", file.name);
+                if !rounds.attached.contains(&path) {
+                    rounds.orphan(&path, file.size, "attachment");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All files of a directory.
+    fn files(&mut self, directory: &str) -> Result<Vec<DirEntry>> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = match self.host.list(directory, &after, 1000) {
+                // A link in place of a directory of ours: nothing of ours is there.
+                Err(error) if error.kind == FsErrorKind::Refused => return Ok(all),
+                page => page?,
+            };
+            let Some(last) = page.last() else { return Ok(all) };
+            after.clone_from(&last.name);
+            all.extend(page);
+        }
     }
 
     fn examine_catalogue(&mut self) -> Result<CatalogueReport> {
@@ -277,5 +438,25 @@ impl<H: Host> Store<H> {
             report.state = "stale";
         }
         Ok(report)
+    }
+}
+
+/// Rows of attachments in a table.
+const ATTACHMENT: &str = "attachment/";
+
+/// The file that a row names.
+fn path_of_row(row: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        path: String,
+    }
+    serde_json::from_str::<Row>(row).ok().map(|row| row.path)
+}
+
+/// Adds a number to ascending ranges.
+pub(super) fn lengthen(ranges: &mut Vec<(u64, u64)>, seq: u64) {
+    match ranges.last_mut() {
+        Some(last) if last.1 + 1 == seq => last.1 = seq,
+        _ => ranges.push((seq, seq)),
     }
 }

@@ -29,9 +29,6 @@ impl<H: Host> Store<H> {
     ) -> Result<Session> {
         let now = self.host.now_ms();
         let record_id = ulid_text(ulid(now, self.host.random()));
-        let taken = |id: &str| {
-            Error::conflict(format!("there is a session {id} already; choose another id or use that one"))
-        };
         let given = id.is_some();
         let id = id.unwrap_or_else(|| record_id.clone());
         let name = Name::of(&id)?;
@@ -53,12 +50,17 @@ impl<H: Host> Store<H> {
             from: beginning.from,
             over: beginning.over,
         };
-        let marked_at = self.catalogue.open(&mut self.host, &id, &self.writer, now).is_ok().then_some(now);
-        match self.host.create(&name.log(1), &Record::Session(Box::new(record)).line()) {
-            Err(error) if error.kind == FsErrorKind::Exists => return Err(taken(&id)),
+        self.place(&id, &Record::Session(Box::new(record)).line(), now)
+    }
+
+    /// Creates the first log of a session, whole. Errors: `conflict` where there is one.
+    pub(super) fn place(&mut self, id: &str, text: &str, now: u64) -> Result<Session> {
+        let marked_at = self.catalogue.open(&mut self.host, id, &self.writer, now).is_ok().then_some(now);
+        match self.host.create(&Name::of(id)?.log(1), text) {
+            Err(error) if error.kind == FsErrorKind::Exists => return Err(taken(id)),
             created => created?,
         }
-        self.with(&id, Look::Fresh, |store, cached| {
+        self.with(id, Look::Fresh, |store, cached| {
             (cached.written, cached.marked_at) = (true, marked_at);
             Ok(store.session(cached))
         })
@@ -253,4 +255,8 @@ impl<H: Host> Store<H> {
         }
         Ok(())
     }
+}
+
+fn taken(id: &str) -> Error {
+    Error::conflict(format!("there is a session {id} already; choose another id or use that one"))
 }

@@ -9,7 +9,7 @@ use crate::limits::{MESSAGE_BYTES_MAX, NUMBER_MAX, PAGE_BYTES};
 use crate::log::{Log, Stored, raw};
 use crate::message::{Draft, check_all, check_one, own_id};
 use crate::record::{Record, Segment, Stamp, TextRecord, UpdateRecord};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
     pub(super) fn append_messages(
@@ -301,11 +301,11 @@ impl<H: Host> Store<H> {
         log.messages(&mut self.host, &[range], bytes_max)
     }
 
-    /// The log of a segment as it was at the time of the fork. One that is gone makes its messages unreadable, not
-    /// the fork.
+    /// The log of a segment as it was at the time of the fork. One that is gone, or no log any more, makes its messages
+    /// unreadable, not the fork.
     fn parent_log(&mut self, segment: &Segment) -> Result<Option<Log>> {
         match Log::load(&mut self.host, &Name::of(&segment.s)?.log(segment.g), Some(segment.u)) {
-            Err(error) if error.kind == crate::ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) => Ok(None),
             log => log.map(Some),
         }
     }

@@ -10,6 +10,7 @@ mod heads;
 mod lists;
 mod messages;
 mod rewrite;
+mod salvage;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use crate::record::{Record, Segment, Stamp};
 use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
 
-pub(crate) use tables::{Draft, PURGED_USAGE, USAGE, View, inbox, outbox, queue_of, system};
+pub(crate) use tables::{Draft, PURGED_USAGE, USAGE, View, inbox, key_of, outbox, queue_of, system};
 
 /// The version of the format that this code writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;

@@ -18,7 +18,7 @@ use crate::record::{
 use crate::{Error, ErrorKind, Result};
 
 /// The largest log that is rewritten: the new one is made in memory.
-const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(super) const REWRITE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 impl<H: Host> Store<H> {
     pub(super) fn rewrite(&mut self, id: &str, why: Rewrite) -> Result<Rewritten> {
@@ -84,6 +84,23 @@ impl<H: Host> Store<H> {
             let (generation, bytes_after) = (cached.log.state().generation, cached.log.size());
             Ok(Rewritten { generation, bytes_before, bytes_after, old_kept })
         })
+    }
+
+    /// Removes a generation that was rewritten, as whoever has rewritten it would have. `false` where it stays.
+    pub(super) fn remove_rewritten(&mut self, name: &Name, generation: u32) -> Result<bool> {
+        let path = name.log(generation);
+        let mut log = Log::load(&mut self.host, &path, None)?;
+        log.index_whole(&mut self.host)?;
+        // What cannot be read is never removed, nor what the next one lacks.
+        if !log.damage().is_empty() || !matches!(log.state().end, Some(End::Sealed(_))) {
+            return Ok(false);
+        }
+        let state = log.state().clone();
+        if self.check_next(name, &state).is_err() || self.is_needed(&state.session, generation)? {
+            return Ok(false);
+        }
+        self.remove_log(&path)?;
+        Ok(true)
     }
 
     /// Makes sure that the generation behind a sealed one holds the session, before that one goes.
@@ -226,7 +243,7 @@ fn owned(stamp: &Stamp<'_>) -> Stamp<'static> {
 }
 
 /// Writes a log in memory, with checkpoints where they are due.
-struct Writer {
+pub(super) struct Writer {
     text: String,
     state: State,
     check_bytes: u64,
@@ -236,7 +253,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn begin(old: &State, beginning: Beginning) -> Result<Self> {
+    /// Begins the generation behind that of `old`.
+    pub(super) fn begin(old: &State, beginning: Beginning) -> Result<Self> {
         let id =
             parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session))))
                 .unwrap_or(0);
@@ -290,8 +308,18 @@ impl Writer {
         Stamp { id: ulid_text(self.id).into(), at: self.at, b: self.text.len() as u64, op: None, head: None }
     }
 
+    /// How many messages it holds.
+    pub(super) fn count(&self) -> u64 {
+        self.state.count
+    }
+
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> u64 {
+        self.text.len() as u64
+    }
+
     /// One inherited message, which becomes this log's own.
-    fn message(&mut self, stored: &Stored) -> Result<()> {
+    pub(super) fn message(&mut self, stored: &Stored) -> Result<()> {
         let stamp =
             Stamp { id: ulid_text(stored.id).into(), at: stored.created_at, b: 0, op: None, head: None };
         self.messages(stamp, stored.seq, std::slice::from_ref(stored))
@@ -340,7 +368,8 @@ impl Writer {
         self.text.push('\n');
     }
 
-    fn go_to(&mut self, path: &Path, why: Why) -> Result<()> {
+    /// Makes `path` the visible one.
+    pub(super) fn go_to(&mut self, path: &Path, why: Why) -> Result<()> {
         if self.state.path == *path {
             return Ok(());
         }
@@ -349,7 +378,8 @@ impl Writer {
         self.put(&Record::Head(HeadRecord { stamp, why, keep, add, note: None }))
     }
 
-    fn end(mut self, old: &State) -> Result<String> {
+    /// Ends with what is visible, the table and the trash as in `old`, and returns the text.
+    pub(super) fn end(mut self, old: &State) -> Result<String> {
         if self.state.count < old.count {
             // Of the last messages only a checkpoint tells.
             let stamp = Stamp { at: 0, ..self.stamp() };

@@ -290,3 +290,8 @@ pub(crate) fn queue_of(log: &str) -> Option<&str> {
     let log = log.strip_prefix(SYSTEM_PREFIX)?;
     log.strip_prefix("in/").or_else(|| log.strip_prefix("out/"))
 }
+
+/// What a log of the store's own is the key of.
+pub(crate) fn key_of(log: &str) -> Option<&str> {
+    log.strip_prefix(SYSTEM_PREFIX)?.strip_prefix("key/")
+}

@@ -164,6 +164,12 @@ const requests: Requests = {
   getRun: { session: required(text), silenceMs: optional(count) },
   listRuns: { scope: optional(text), silenceMs: optional(count), mark: maybe(flag) },
   checkEnvironment: { values: required(named(text)), blocked: optional(list(text)) },
+  salvageSession: {
+    session: required(text),
+    id: optional(text),
+    generation: optional(size),
+    quarantine: maybe(flag),
+  },
   renameSession: { session: required(text), title: required(text) },
   suggestTitle: { session: required(text), title: required(text) },
   saveSession: { session: required(text), messages: required(raw(messages)), expectHead: optional(count), durability },

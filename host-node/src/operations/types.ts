@@ -6,6 +6,7 @@ import type { IngestOperations } from "./ingest.js";
 import type { QueuesOperations } from "./queues.js";
 import type { RetentionOperations } from "./retention.js";
 import type { RunsOperations } from "./runs.js";
+import type { SalvageOperations } from "./salvage.js";
 import type { SessionsOperations } from "./sessions.js";
 import type { ThreadsOperations } from "./threads.js";
 import type { UsageOperations } from "./usage.js";
@@ -17,6 +18,7 @@ export type * from "./ingest.js";
 export type * from "./queues.js";
 export type * from "./retention.js";
 export type * from "./runs.js";
+export type * from "./salvage.js";
 export type * from "./sessions.js";
 export type * from "./threads.js";
 export type * from "./usage.js";
@@ -30,6 +32,7 @@ export interface Operations
     QueuesOperations,
     RetentionOperations,
     RunsOperations,
+    SalvageOperations,
     SessionsOperations,
     ThreadsOperations,
     UsageOperations {}

@@ -51,6 +51,21 @@ class Operations:
         """
         return self._operate("get_usage", request)
 
+    def salvage_session(self, **request: Unpack[ops.SalvageSession]) -> ops.Salvaged:
+        """Makes a new session of everything that can be read of a damaged one: its messages in order and as they are
+        now, hidden branches and a revert that can be undone included, with its facts and its attachments.
+        `metadata.salvaged` says where it comes from. It has no gaps, needs no other session, and is not in the trash.
+
+        The damaged session is only read; its queues, counters, usage, runs and operation ids stay with it. With
+        `quarantine` it then goes to the trash with the tag `pinned`: `restore` brings it back, and no retention policy
+        purges it.
+
+        Guarantee: on return the new session survives power loss. Salvaging what has not changed gives the same session
+        again. Errors: `NotFoundError`, `ConflictError` (there is another session of that id), `InvalidError` (its
+        readable part is past 256 MiB), `DamagedError` (nothing of the file can be read).
+        """
+        return self._operate("salvage_session", request)
+
     def rename_session(self, **request: Unpack[ops.RenameSession]) -> ops.OneSession:
         """Gives a session the title that a person has chosen; suggested ones no longer replace it.
 
@@ -425,6 +440,10 @@ class AsyncOperations:
     async def get_usage(self, **request: Unpack[ops.GetUsage]) -> ops.Usage:
         """See :meth:`sessile.Store.get_usage`."""
         return await self._operate("get_usage", request)
+
+    async def salvage_session(self, **request: Unpack[ops.SalvageSession]) -> ops.Salvaged:
+        """See :meth:`sessile.Store.salvage_session`."""
+        return await self._operate("salvage_session", request)
 
     async def rename_session(self, **request: Unpack[ops.RenameSession]) -> ops.OneSession:
         """See :meth:`sessile.Store.rename_session`."""

@@ -113,6 +113,7 @@ OPERATIONS: dict[str, Record] = {
         durability=Option(DURABILITY),
     ),
     "get_usage": _request(session=Option(TEXT), scope=Option(TEXT), by=Option(_GROUP_BY)),
+    "salvage_session": _request(session=TEXT, id=Option(TEXT), generation=Option(U32), quarantine=Option(BOOL)),
     "rename_session": _request(session=TEXT, title=TEXT),
     "suggest_title": _request(session=TEXT, title=TEXT),
     "save_session": _request(

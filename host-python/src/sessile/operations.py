@@ -96,6 +96,7 @@ __all__ = [
     "PurgedScope",
     "Question",
     "Questions",
+    "Range",
     "ReadAttachment",
     "ReadView",
     "Reason",
@@ -113,6 +114,8 @@ __all__ = [
     "RunInfo",
     "RunRecord",
     "Runs",
+    "SalvageSession",
+    "Salvaged",
     "SaveSession",
     "Saved",
     "Scope",
@@ -252,6 +255,40 @@ class GetUsage(TypedDict, total=False):
     """Of all sessions of this scope."""
     by: GroupBy | None
     """What to group by."""
+
+
+class SalvageSession(TypedDict, total=False):
+    """What :meth:`sessile.Store.salvage_session` takes."""
+
+    session: Required[str]
+    """The damaged session."""
+    id: str | None
+    """The new session's id; absent: one that follows from what is salvaged."""
+    generation: int | None
+    """Which generation of its log, where the doctor says that readers do not come to it; absent: the one they read."""
+    quarantine: bool | None
+    """Whether the damaged session goes out of sight."""
+
+
+Range = TypedDict("Range", {"from": int, "to": int})
+"""From the first to the last message, or to the byte behind the last."""
+
+
+class Salvaged(TypedDict):
+    """What was salvaged."""
+
+    session: Session
+    """The new session as it is now."""
+    repeated: bool
+    """Whether an earlier call has made it."""
+    carried: int
+    """How many messages it was given, hidden ones included."""
+    unreadable: list[Range]
+    """Messages that cannot be read, by their numbers in the damaged session."""
+    damage: list[Range]
+    """Bytes of the damaged log that hold no record, from the first to the one behind the last."""
+    quarantined: bool
+    """Whether the damaged session is out of sight. One whose file no reader comes to is in no list anyway, and stays."""
 
 
 class RenameSession(TypedDict, total=False):

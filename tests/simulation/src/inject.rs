@@ -90,7 +90,8 @@ fn count(ops: &[Op], base: &Base) -> Result<(u64, Vec<u64>), String> {
     Ok((store.host_mut().counts().calls, store.host_mut().write_calls().to_vec()))
 }
 
-fn faults(at: u64, writes: bool) -> Vec<Fault> {
+/// Every way in which the call of that number may fail.
+pub fn faults(at: u64, writes: bool) -> Vec<Fault> {
     let fault = |kind, stage, later| Fault { at, kind, stage, later };
     let nothing = Stage::Bytes(0);
     let mut faults = Vec::new();

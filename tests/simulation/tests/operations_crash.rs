@@ -10,7 +10,8 @@
 )]
 
 use serde_json::{Value, json};
-use sessile_core::{ErrorKind, FsErrorKind, OpenOptions, Sessions, Store};
+use sessile_core::{ErrorKind, FsErrorKind, OpenOptions, Result, Sessions, Store};
+use sessile_simulation::inject::faults;
 use sessile_simulation::sim::{Call, Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 type Sim = Store<SimHost>;
@@ -20,24 +21,31 @@ fn open(disk: &SimDisk, process: u64) -> Sim {
 }
 
 /// Carries out an operation; an error of one of the kinds that a retry meets is no answer.
-fn operate(store: &mut Sim, name: &str, request: &Value, retried: &[ErrorKind]) -> Option<Value> {
+fn try_operate(store: &mut Sim, name: &str, request: &Value, retried: &[ErrorKind]) -> Result<Option<Value>> {
     match store.operate(name, &request.to_string()) {
-        Ok(answer) => Some(serde_json::from_str(&answer).unwrap()),
-        Err(error) if retried.contains(&error.kind) => None,
-        Err(error) => panic!("{name}: {error}"),
+        Err(error) if retried.contains(&error.kind) => Ok(None),
+        answer => Ok(Some(serde_json::from_str(&answer?).unwrap())),
     }
 }
 
-/// The calls of the test, each of which may be made again.
+fn operate(store: &mut Sim, name: &str, request: &Value, retried: &[ErrorKind]) -> Option<Value> {
+    try_operate(store, name, request, retried).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 fn call(store: &mut Sim, place: usize) -> bool {
-    let run = |store: &mut Sim| {
-        operate(store, "get_run", &json!({"session": "s"}), &[]).unwrap()["run"]["id"].clone()
-    };
+    try_call(store, place).unwrap_or_else(|error| panic!("call {place}: {error}"))
+}
+
+/// The calls of the test, each of which may be made again.
+fn try_call(store: &mut Sim, place: usize) -> Result<bool> {
     let attached = json!({"attachments": [{"name": "a.png", "data": "AAEC"}]});
     let (name, request): (&str, Value) = match place {
         0 => {
             let new = sessile_core::NewSession { id: Some("s".into()), ..Default::default() };
-            return store.create(&new).map_or_else(|error| error.kind == ErrorKind::Conflict, |_| true);
+            return match store.create(&new) {
+                Err(error) if error.kind == ErrorKind::Conflict => Ok(true),
+                created => created.map(|_| true),
+            };
         }
         1 => ("add_counters", json!({"session": "s", "add": {"n": 1}, "op": "count-1"})),
         2 => ("add_counters", json!({"add": {"n": 1, "m": 0.5}, "op": "count-2"})),
@@ -63,10 +71,11 @@ fn call(store: &mut Sim, place: usize) -> bool {
         13 => ("set_routing", json!({"session": "s", "default": {"to": "x"}})),
         14 => ("ask", json!({"session": "s", "id": "q", "content": "?"})),
         15 => ("answer_question", json!({"session": "s", "id": "q", "answer": "!"})),
-        16 => (
-            "end_run",
-            json!({"session": "s", "run": run(store), "status": "done", "amounts": {"output": 3}}),
-        ),
+        16 => {
+            let run =
+                try_operate(store, "get_run", &json!({"session": "s"}), &[])?.unwrap()["run"]["id"].clone();
+            ("end_run", json!({"session": "s", "run": run, "status": "done", "amounts": {"output": 3}}))
+        }
         17 => (
             "ingest",
             json!({"session": "s", "events": [{"type": "text", "id": "e", "content": "said"}, {"type": "status", "status": "idle"}]}),
@@ -77,12 +86,14 @@ fn call(store: &mut Sim, place: usize) -> bool {
         21 => ("store_attachments", json!({"session": "s", "content": {"attachments": [{"data": "AAED"}]}})),
         22 => {
             let kinds = [ErrorKind::NotFound, ErrorKind::Conflict];
-            let done = |result: sessile_core::Result<()>| {
-                result.map_or_else(|error| kinds.contains(&error.kind), |()| true)
+            let done = |result: Result<()>| match result {
+                Err(error) if kinds.contains(&error.kind) => Ok(()),
+                result => result,
             };
-            return done(store.trash("s").map(drop)) && done(store.purge("s"));
+            done(store.trash("s").map(drop))?;
+            return done(store.purge("s")).map(|()| true);
         }
-        _ => return false,
+        _ => return Ok(false),
     };
     // A run that was begun is not begun again; a question that was answered is not open any more.
     let retried: &[ErrorKind] = match name {
@@ -90,8 +101,7 @@ fn call(store: &mut Sim, place: usize) -> bool {
         "answer_question" => &[ErrorKind::NotFound],
         _ => &[],
     };
-    operate(store, name, &request, retried);
-    true
+    try_operate(store, name, &request, retried).map(|_| true)
 }
 
 /// How many calls there are before the purge.
@@ -267,4 +277,151 @@ fn a_disk_that_is_full_while_a_log_is_rewritten_makes_no_error_of_what_counts() 
         let answer: Value = serde_json::from_str(&add(&mut store).unwrap()).unwrap();
         assert_eq!(answer, before.1, "a fault at call {at}");
     }
+}
+
+/// A store with a session that has lost a record in its middle.
+fn with_damage() -> Disk {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    let new =
+        sessile_core::NewSession { id: Some("s".into()), title: Some("T".into()), ..Default::default() };
+    store.create(&new).unwrap();
+    for text in ["one", "two", "three"] {
+        let message = json!([{"role": "user", "parts": [{"type": "text", "text": text}]}]).to_string();
+        store.append("s", &message, &sessile_core::WriteOptions::default()).unwrap();
+    }
+    store.close().unwrap();
+    let mut disk = disk.disk();
+    let path = disk.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned();
+    let text = String::from_utf8(disk.bytes(&path).unwrap().to_vec()).unwrap();
+    disk.put(&path, text.replacen("two", "tWo", 1).into_bytes());
+    disk
+}
+
+#[test]
+fn a_salvage_that_was_cut_off_is_made_again_without_a_second_copy() {
+    let request = json!({"session": "s", "quarantine": true});
+    let observe = |disk: &SimDisk, process: u64| {
+        let mut store = open(disk, process);
+        let answer = operate(&mut store, "salvage_session", &request, &[]).unwrap();
+        let ids = |store: &mut Sim, trashed| {
+            let query = sessile_core::ListQuery { trashed, ..Default::default() };
+            let page = store.list(&query).unwrap();
+            page.sessions.into_iter().map(|session| session.id).collect::<Vec<String>>()
+        };
+        let id = answer["session"]["id"].as_str().unwrap().to_owned();
+        let page = store.read(&id, &sessile_core::Select::Last(10)).unwrap().messages;
+        let tags = store.get("s").unwrap().facts.tags;
+        let (carried, unreadable) = (answer["carried"].clone(), answer["unreadable"].clone());
+        json!([id, carried, unreadable, page, tags, ids(&mut store, false), ids(&mut store, true)])
+    };
+    let base = with_damage();
+    let disk = SimDisk::new(base.clone());
+    disk.record();
+    let expected = observe(&disk, 2);
+    assert_eq!((&expected[1], &expected[2]), (&json!(2), &json!([{"from": 2, "to": 2}])));
+    assert_eq!(expected[5].as_array().unwrap().len(), 1, "{expected}");
+    assert_eq!((&expected[4], &expected[6]), (&json!(["pinned"]), &json!(["s"])));
+    let mut states = 0;
+    for step in disk.steps() {
+        let mut check = |image: &Disk| {
+            states += 1;
+            let path = base.paths().find(|path| path.starts_with("sessions/")).unwrap();
+            assert!(image.bytes(path).unwrap().starts_with(base.bytes(path).unwrap()));
+            assert_eq!(observe(&SimDisk::new(image.clone()), 100 + states), expected, "{}", step.call.path());
+        };
+        for stage in step.call.stages() {
+            let mut disk = step.before.clone();
+            let _ = disk.perform(&step.call, stage);
+            check(&disk);
+        }
+        let mut disk = step.before.clone();
+        let _ = disk.perform(&step.call, Stage::Visible);
+        disk.after_power_loss(step.call.path(), &mut |image| check(&image.disk));
+    }
+    println!("salvage: {states} states after a crash");
+    assert!(states > 50, "only {states} states");
+}
+
+#[test]
+fn retention_purges_no_session_in_quarantine() {
+    let disk = SimDisk::new(with_damage());
+    let mut store = open(&disk, 2);
+    operate(&mut store, "salvage_session", &json!({"session": "s", "quarantine": true}), &[]).unwrap();
+    let mut later = disk.disk();
+    later.advance(1_000_000_000_000);
+    disk.set(later);
+    let plan = operate(&mut store, "apply_retention", &json!({"policy": {"grace_ms": 0}}), &[]).unwrap();
+    assert_eq!((&plan["purge"], &plan["exempt"][0]["reason"]), (&json!([]), &json!("pinned")), "{plan}");
+    assert!(store.get("s").unwrap().facts.trashed.is_some());
+    store.restore("s").unwrap();
+}
+
+/// Makes all calls with a fault in one of them. What fails is made again: by the same instance where the cause has gone,
+/// by a new one where the fault stays or a sync has failed.
+fn with_fault(fault: Fault) -> (Value, Value, bool) {
+    let disk = SimDisk::new(Disk::default());
+    let mut host = SimHost::new(&disk, 1);
+    host.set_fault(Some(fault));
+    let (mut processes, mut before, mut path) = (1, Value::Null, String::new());
+    let mut store = Store::open(host, OpenOptions::default()).unwrap_or_else(|error| {
+        assert_ne!(error.kind, ErrorKind::Internal, "{error}");
+        open(&disk, 2)
+    });
+    for place in 0..=CALLS {
+        if place == CALLS {
+            before = observe(&mut open(&disk, 200));
+        }
+        let mut failed = false;
+        while let Err(error) = try_call(&mut store, place) {
+            assert_ne!(error.kind, ErrorKind::Internal, "call {place}: {error}");
+            assert!(!failed, "call {place} fails although the cause has gone: {error}");
+            store.host_mut().failed_path().clone_into(&mut path);
+            if fault.later != Later::Fine || error.kind == ErrorKind::Closed {
+                processes += 1;
+                store = open(&disk, 1 + processes);
+                continue;
+            }
+            failed = true;
+        }
+        store.host_mut().failed_path().clone_into(&mut path);
+    }
+    let mut last = open(&disk, 201);
+    // The catalogue never stops a write, so an error that it meets is passed over: the doctor repairs it.
+    let doctored = path.starts_with("catalogue");
+    if doctored {
+        last.doctor(true).unwrap();
+    }
+    (before, observe_purged(&mut last), doctored)
+}
+
+#[test]
+fn an_error_of_the_disk_in_an_operation_is_told_and_harms_nothing() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    for place in 0..CALLS {
+        assert!(call(&mut store, place));
+    }
+    let before = observe(&mut open(&disk, 200));
+    assert!(call(&mut store, CALLS));
+    let after = observe_purged(&mut open(&disk, 201));
+    let (calls, writes) = (store.host_mut().counts().calls, store.host_mut().write_calls().to_vec());
+    let (mut runs, mut doctored) = (0, 0);
+    for at in 0..calls {
+        // That a name is taken is no failure: a caller takes the word for it.
+        let faults = faults(at, writes.contains(&at)).into_iter();
+        for fault in faults.filter(|fault| fault.kind != FsErrorKind::Exists) {
+            let found = with_fault(fault);
+            runs += 1;
+            doctored += u64::from(found.2);
+            if !found.2 {
+                assert_eq!(found.0, before, "{fault:?}");
+            }
+            assert_eq!(found.1, after, "{fault:?}");
+        }
+    }
+    println!(
+        "operations: {runs} runs with an error in one of {calls} calls, {doctored} of them in the catalogue"
+    );
+    assert!(runs > 2000, "only {runs} runs");
 }
