@@ -137,6 +137,7 @@ pub enum Command {
     #[command(subcommand)]
     Export(Export),
     Doctor(Doctor),
+    Salvage(Salvage),
     /// Print a script that completes commands and options
     Completions(Completions),
     Demo(Demo),
@@ -615,12 +616,36 @@ pub struct ImportClaude {
 
 /// Check the whole store
 ///
-/// Reads every log and compares what was derived from them. Ends with exit code 5 where something is wrong.
+/// Reads every log and compares what was derived from them; without --repair nothing is written. Ends with exit code 0
+/// where the store is healthy, 5 where something is wrong, and 6 where something could not be looked at.
 #[derive(Args, Debug, Default)]
 pub struct Doctor {
-    /// Rebuild what is derived; session logs are never touched
+    /// Rebuild what is derived, and remove what rewrites and purges have left; nothing else is touched
     #[arg(long)]
     pub repair: bool,
+}
+
+/// Make a new session of what can be read of a damaged one
+///
+/// The new session has every readable message, all branches, the facts and the attachments. The damaged one is only read.
+/// Doing it again gives the same session.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile doctor                       names damaged sessions
+  sessile salvage 5f3a --quarantine    and the damaged one goes out of sight")]
+pub struct Salvage {
+    /// The session: its id, as `sessile doctor` shows it, or what `sessile ls` shows of it
+    pub id: String,
+    /// The id of the new session [default: one that follows from what is salvaged]
+    #[arg(long, value_name = "ID")]
+    pub new_id: Option<String>,
+    /// Which generation of its log, where readers do not come to it [default: the one that they read]
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u32>,
+    /// Move the damaged session to the trash, where no retention policy purges it
+    #[arg(long)]
+    pub quarantine: bool,
 }
 
 #[derive(Args, Debug)]

@@ -729,6 +729,63 @@ fn a_missing_catalogue_is_named_and_repaired() {
 }
 
 #[test]
+fn a_damaged_session_is_named_salvaged_and_put_out_of_sight() {
+    let place = Place::with_messages(&["one", "two", "three"]);
+    let log = place.log();
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("\"two\"", "\"tw0\"")).unwrap();
+    let before = fs::read(&log).unwrap();
+    let output = place.run(&["doctor"]);
+    assert_eq!(output.status.code(), Some(5));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("session a, ") && told.contains("`sessile salvage a`"), "{told}");
+    assert_eq!(fs::read(&log).unwrap(), before);
+
+    let salvaged = place.json(&["salvage", "a", "--new-id", "b"]);
+    assert_eq!((&salvaged["carried"], &salvaged["repeated"]), (&2.into(), &false.into()));
+    assert_eq!(salvaged["unreadable"][0]["from"], 2);
+    assert_eq!(fs::read(&log).unwrap(), before, "the damaged one is only read");
+    let told = place.ok(&["salvage", "a", "--new-id", "b", "--quarantine"]);
+    assert!(told.contains("was salvaged before") && told.contains("messages 2-2 cannot be read"), "{told}");
+    let shown = place.ok(&["show", "b"]);
+    assert!(shown.contains("one") && shown.contains("three"), "{shown}");
+    assert_eq!(place.json(&["ls"])["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(place.json(&["trash"])["sessions"][0]["id"], "a");
+    assert!(fs::read(&log).unwrap().starts_with(&before));
+    assert_eq!(place.fails(&["salvage", "nobody"]).0, 3);
+}
+
+#[test]
+fn a_session_without_its_beginning_is_salvaged_by_its_id() {
+    let place = Place::with_messages(&["one", "two"]);
+    let log = place.log();
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replacen("session", "sessiom", 1)).unwrap();
+    assert_eq!(place.fails(&["info", "a"]).0, 5);
+    let told = String::from_utf8(place.run(&["doctor"]).stdout).unwrap();
+    assert!(told.contains("by its whole id"), "{told}");
+    let told = place.ok(&["salvage", "a", "--new-id", "b", "--quarantine"]);
+    assert!(told.contains("2 messages") && told.contains("in no list"), "{told}");
+    assert_eq!(place.ok(&["show", "b", "--json"]).lines().count(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_looked_at_has_a_code_of_its_own() {
+    let place = Place::with_messages(&["one"]);
+    let log = place.log();
+    fs::rename(&log, place.store().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(place.store().join("elsewhere"), &log).unwrap();
+    let output = place.run(&["doctor"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(if told.contains("unreadable") { 6 } else { 5 }), "{told}");
+    // A store that is no store of ours is not damaged.
+    let root = place.directory.join("file");
+    fs::write(&root, "").unwrap();
+    assert_eq!(place.fails(&["--store", root.to_str().unwrap(), "doctor"]).0, 6);
+}
+
+#[test]
 fn the_demo_loses_nothing_that_was_acknowledged() {
     let place = Place::new();
     let figures = place.json(&["demo"]);

@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use serde::Serialize;
 
-pub use check::examine;
+pub use check::{Health, examine};
 pub use message::show_messages;
 pub use session::{list_sessions, named, print_sessions};
 
@@ -78,6 +78,7 @@ pub fn run(cli: Cli) -> Result<u8> {
             export::run(&mut context, Layout::Nanocoder, &args.directory, &args.ids)
         }
         Command::Doctor(args) => check::doctor(&mut context, &args),
+        Command::Salvage(args) => check::salvage(&mut context, args),
         Command::Completions(args) => completions(&mut context, &args),
         Command::Demo(args) => demo::run(&mut context, &args, engine),
         Command::DemoWriter(args) => demo::write(&mut context, &args),
