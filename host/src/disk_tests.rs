@@ -973,3 +973,59 @@ mod unix {
         assert_eq!(disk.append(LOG, "x\n", SYNCED), Ok(2));
     }
 }
+
+/// Every error that a system gives for what we ask of it, what the core is told, and the way out that a person is told:
+/// the table of docs/durability.md.
+#[cfg(unix)]
+#[test]
+fn every_error_of_the_system_has_its_kind_and_its_way_out() {
+    use rustix::io::Errno;
+    use sessile_core::{Error, ErrorKind as StoreErrorKind};
+
+    let (unavailable, refused) = (FsErrorKind::Unavailable, FsErrorKind::Refused);
+    let table = [
+        (Errno::NOSPC, unavailable, "free space and retry"),
+        (Errno::DQUOT, unavailable, "free space and retry"),
+        (Errno::FBIG, unavailable, "raise the limit of file sizes and retry"),
+        (Errno::IO, unavailable, "check the disk and retry"),
+        (Errno::ROFS, unavailable, "or open the store read-only"),
+        (Errno::ACCESS, unavailable, "correct the permissions and retry"),
+        (Errno::PERM, unavailable, "correct the permissions and retry"),
+        (Errno::MFILE, unavailable, "raise the limit of open files and retry"),
+        (Errno::NFILE, unavailable, "raise the limit of open files and retry"),
+        (Errno::NOMEM, unavailable, "retry"),
+        (Errno::BUSY, unavailable, "retry"),
+        (Errno::INTR, unavailable, "retry"),
+        (Errno::NAMETOOLONG, unavailable, "retry"),
+        (Errno::NOENT, FsErrorKind::NotFound, "check whether it was removed"),
+        (Errno::ISDIR, refused, "move what stands there out of the store"),
+        (Errno::NOTDIR, refused, "move what stands there out of the store"),
+        (Errno::LOOP, refused, "move what stands there out of the store"),
+        (Errno::NXIO, refused, "move what stands there out of the store"),
+    ];
+    for (errno, kind, way_out) in table {
+        let error = failure("append to", LOG, &io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert_eq!(error.kind, kind, "{errno:?}: {error}");
+        assert!(error.message.contains(LOG) && error.message.ends_with(way_out), "{error}");
+        let told = match kind {
+            FsErrorKind::NotFound => StoreErrorKind::NotFound,
+            FsErrorKind::Refused => StoreErrorKind::Damaged,
+            _ => StoreErrorKind::Unavailable,
+        };
+        assert_eq!(Error::from(error).kind, told, "{errno:?}");
+    }
+    // Whatever the cause, a failed sync closes the host for writing, and reading goes on.
+    for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT] {
+        let scratch = Scratch::new();
+        let mut disk = scratch.disk_with(b"a\n");
+        let error = disk.poison(LOG, &io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert_eq!((error.kind, Error::from(error).kind), (FsErrorKind::Closed, StoreErrorKind::Closed));
+        for _ in 0..2 {
+            let append = disk.append(LOG, "b\n", Durability::Buffered);
+            assert_eq!(append.expect_err("closed").kind, FsErrorKind::Closed, "{errno:?}");
+        }
+        assert_eq!(disk.create("x", "").expect_err("closed").kind, FsErrorKind::Closed);
+        assert_eq!(disk.read_bytes(LOG, 0, 10).expect("read"), b"a\n");
+        assert_eq!(scratch.disk().append(LOG, "b\n", Durability::Synced).expect("opened again"), 4);
+    }
+}
