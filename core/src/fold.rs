@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::facts::Facts;
 use crate::id::fingerprint;
 use crate::path::Path;
+use crate::planted::{Planted, planted};
 use crate::record::{
     AppendRecord, ChangeRecord, CheckRecord, HeadRecord, OpRecord, Record, Rewrite, Segment, SessionRecord,
     Stamp, Why,
@@ -167,7 +168,11 @@ impl State {
             session: self.session.clone(),
             facts: self.facts.clone(),
             path: self.path.ranges().to_vec(),
-            undo: self.undo.as_ref().map(|undo| undo.ranges().to_vec()),
+            undo: self
+                .undo
+                .as_ref()
+                .filter(|_| !planted(Planted::CheckpointForgetsUndo))
+                .map(|undo| undo.ranges().to_vec()),
             window: self.window,
             last: self.checked,
             ops: self
@@ -194,7 +199,7 @@ impl State {
         if !self.begun() {
             return Verdict::Rejected(Reason::NotBegun);
         }
-        if let Some(end) = self.end {
+        if let Some(end) = self.end.filter(|_| !planted(Planted::SealIgnored)) {
             return Verdict::Rejected(Reason::Ended(end));
         }
         self.records += 1;
@@ -251,14 +256,17 @@ impl State {
                 return Err(Reason::Stale);
             }
             let key = fingerprint(op);
-            if let Some(op) = self.ops.iter().find(|op| op.key == key) {
+            let repeated = self.ops.iter().find(|op| op.key == key);
+            if let Some(op) = repeated.filter(|_| !planted(Planted::RepeatedAgain)) {
                 return Err(Reason::Repeated { seq: op.seq, count: op.count });
             }
         }
-        if stamp.head.is_some_and(|head| head != self.path.head()) {
+        let unchecked = planted(Planted::HeadUnchecked);
+        if stamp.head.is_some_and(|head| head != self.path.head() && !unchecked) {
             return Err(Reason::Head { actual: self.path.head() });
         }
         match (record, self.facts.trashed) {
+            (Record::Append(_), Some(_)) if planted(Planted::TrashTakesAppends) => Ok(()),
             (Record::Append(_) | Record::Update(_) | Record::Head(_), Some(_)) => Err(Reason::Trashed),
             (Record::Purge(_), None) => Err(Reason::NotTrashed),
             _ => Ok(()),
@@ -272,7 +280,8 @@ impl State {
             self.path.extend(self.count + 1, record.n);
             self.count = record.n;
         }
-        let (seq, count) = (self.count + 1, record.m.len() as u64);
+        let known = if planted(Planted::NumbersWrap) { self.count % 256 } else { self.count };
+        let (seq, count) = (known + 1, record.m.len() as u64);
         self.count += count;
         self.path.extend(seq, self.count);
         self.undo = None;

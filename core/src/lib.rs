@@ -23,6 +23,10 @@ mod log;
 mod message;
 pub mod operations;
 mod path;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod record;
 mod scan;
 mod store;

@@ -13,6 +13,7 @@ use crate::id::{fingerprint, parse_ulid};
 use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, DAMAGE_RUN_BYTES_MAX};
 use crate::message::Draft;
 use crate::path::Path;
+use crate::planted::{Planted, planted};
 use crate::record::{CheckRecord, MARKER, Record, leading_record, occurrences};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
@@ -179,6 +180,9 @@ impl Log {
 
     /// Takes in what others have appended. `false` where the file is gone.
     pub fn refresh(&mut self, host: &mut impl Host) -> Result<bool> {
+        if planted(Planted::StaleCache) {
+            return Ok(true);
+        }
         let size = match host.stat(&self.path) {
             Ok(size) => limited(size, self.limit),
             Err(error) if error.kind == FsErrorKind::NotFound => return Ok(false),
@@ -203,8 +207,10 @@ impl Log {
         durability: Durability,
         record: &Record<'_>,
     ) -> Result<Appended> {
+        let durability = if planted(Planted::NoSync) { Durability::Buffered } else { durability };
         let mut data = String::new();
-        if self.size > self.folded.end || self.folded.line_open {
+        let torn = self.size > self.folded.end || self.folded.line_open;
+        if torn && !planted(Planted::TornTailKept) {
             // Somebody's torn record: it must not swallow ours.
             data.push('\n');
         }
@@ -239,8 +245,15 @@ impl Log {
                 }
                 self.decided(host, size, text)
             }
+            Ok(_) if planted(Planted::OwnAppendTrusted) => {
+                let verdict = self.folded.state.apply(record, before + record_from);
+                Ok(Appended::Decided(Decided { verdict, offset: before + record_from, alone: true }))
+            }
             Ok(size) => self.decided(host, size, text),
             Err(error) if error.kind == FsErrorKind::NotFound => Ok(Appended::Gone),
+            Err(error) if planted(Planted::FailedSyncAcknowledged) => {
+                self.settle(host, Durability::Buffered, text, error)
+            }
             Err(error) if error.kind == FsErrorKind::Closed => Err(error.into()),
             Err(error) => self.settle(host, durability, text, error),
         }
@@ -271,7 +284,7 @@ impl Log {
         let Ok(size) = host.stat(&self.path) else { return Err(error.into()) };
         match self.fold_to(host, size, Some(text)) {
             Ok(Some((verdict, offset))) => {
-                if durability == Durability::Synced {
+                if durability == Durability::Synced && !planted(Planted::UnknownOutcomeUnsynced) {
                     host.sync(&self.path)?;
                 }
                 Ok(Appended::Decided(Decided { verdict, offset, alone: false }))
@@ -730,7 +743,7 @@ impl Visitor for Folder<'_> {
 
     fn damage(&mut self, damage: Damage) {
         let folded = &mut *self.folded;
-        if self.resync.is_some() {
+        if self.resync.is_some() || planted(Planted::SilentDamage) {
             return;
         }
         folded.unbridged = folded.unbridged.or(Some(damage.from));

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, elements, members};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_MESSAGES_MAX, MESSAGE_BYTES_MAX};
+use crate::planted::{Planted, planted};
 use crate::record::{TextRecord, UpdateRecord};
 use crate::{Error, Result};
 
@@ -157,7 +158,7 @@ impl Draft {
             });
         }
         match &mut self.growing {
-            Some((_, raw, len)) if *len == text.o => {
+            Some((_, raw, len)) if *len == text.o || planted(Planted::TextAnywhere) => {
                 let quoted = json::quote(&text.x);
                 raw.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
                 *len += text.x.len() as u64;

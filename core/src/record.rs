@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::facts::Facts;
 use crate::limits::NUMBER_MAX;
+use crate::planted::{Planted, planted};
 use crate::table::{Change, Table};
 
 /// How every record begins. Its one space cannot occur between tokens of what callers give (that is minified), and a
@@ -518,7 +519,7 @@ fn frame(kind: &str, body: &str) -> String {
         line.push(',');
         line.push_str(members);
     }
-    let sum = CASTAGNOLI.checksum(line.as_bytes());
+    let sum = sum_over(line.as_bytes());
     line.push_str(SUM);
     line.push_str(&format!("{sum:08x}\"}}\n"));
     line
@@ -527,8 +528,13 @@ fn frame(kind: &str, body: &str) -> String {
 /// The text of a line whose marker and checksum fit.
 fn verify(line: &[u8]) -> Option<&str> {
     let (covered, trailer) = line.split_at_checked(line.len().checked_sub(TRAILER_LEN)?)?;
-    let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(CASTAGNOLI.checksum(covered));
-    if fits { std::str::from_utf8(line).ok() } else { None }
+    let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(sum_over(covered));
+    if fits || planted(Planted::ChecksumIgnored) { std::str::from_utf8(line).ok() } else { None }
+}
+
+fn sum_over(covered: &[u8]) -> u32 {
+    let header = if planted(Planted::ChecksumWithoutHeader) { covered.len().min(100) } else { 0 };
+    CASTAGNOLI.checksum(covered.get(header..).unwrap_or_default())
 }
 
 /// The checksum that a trailer states.

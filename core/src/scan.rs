@@ -3,6 +3,7 @@
 //! Every record is found wherever it lies, because its marker occurs nowhere else. What is not part of a record is
 //! damage, with its range. The end of the bytes may be a record on its way; it is left for later.
 
+use crate::planted::{Planted, planted};
 use crate::record::{MARKER, Record, leading_record, occurrences};
 
 /// A run of bytes that are no record.
@@ -30,6 +31,9 @@ pub fn scan(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
         let Some(length) = newline(rest) else { break };
         line(rest.get(..length).unwrap_or_default(), base + at as u64, visitor);
         at += length + 1;
+        if planted(Planted::StopAtDamage) && Record::parse(rest.get(..length).unwrap_or_default()).is_none() {
+            return bytes.len();
+        }
     }
     at + tail(bytes.get(at..).unwrap_or_default(), base + at as u64, visitor)
 }
@@ -40,13 +44,13 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 
 /// A finished line: one record, or several and what is left of others.
 fn line(line: &[u8], base: u64, visitor: &mut impl Visitor) {
-    if line.is_empty() {
+    if line.is_empty() || planted(Planted::NulsAreNothing) && line.iter().all(|byte| *byte == 0) {
         return;
     }
     if let Some((record, text)) = Record::parse(line) {
         return visitor.record(&record, text, base, base + line.len() as u64);
     }
-    let decided = pieces(line, base, visitor);
+    let decided = if planted(Planted::FusedLinesLost) { 0 } else { pieces(line, base, visitor) };
     damage(base, decided, line.len(), visitor);
 }
 

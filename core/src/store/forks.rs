@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::id::{Name, check_id, ulid, ulid_text};
 use crate::limits::{SEGMENTS_MAX, TITLE_BYTES_MAX};
 use crate::path::Path;
+use crate::planted::{Planted, planted};
 use crate::record::Segment;
 use crate::{Error, Result};
 
@@ -53,7 +54,9 @@ impl<H: Host> Store<H> {
             )));
         }
         // A fork is durable, so what it refers to must be.
-        self.host.sync(cached.log.path())?;
+        if !planted(Planted::ForkUnsynced) {
+            self.host.sync(cached.log.path())?;
+        }
         let now = self.host.now_ms();
         let parent = cached.log.state().facts.clone();
         let title = options.title.clone().or_else(|| {

@@ -8,6 +8,7 @@ use crate::json::{self, members, minify, minify_array};
 use crate::limits::{MESSAGE_BYTES_MAX, NUMBER_MAX, PAGE_BYTES};
 use crate::log::{Log, Stored, raw};
 use crate::message::{Draft, check_all, check_one, own_id};
+use crate::planted::{Planted, planted};
 use crate::record::{Record, Segment, Stamp, TextRecord, UpdateRecord};
 use crate::{Error, ErrorKind, Result};
 
@@ -304,7 +305,8 @@ impl<H: Host> Store<H> {
     /// The log of a segment as it was at the time of the fork. One that is gone, or no log any more, makes its messages
     /// unreadable, not the fork.
     fn parent_log(&mut self, segment: &Segment) -> Result<Option<Log>> {
-        match Log::load(&mut self.host, &Name::of(&segment.s)?.log(segment.g), Some(segment.u)) {
+        let until = Some(segment.u).filter(|_| !planted(Planted::ForkSeesLater));
+        match Log::load(&mut self.host, &Name::of(&segment.s)?.log(segment.g), until) {
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) => Ok(None),
             log => log.map(Some),
         }
@@ -355,7 +357,7 @@ impl<H: Host> Store<H> {
             let wanted = ranges.iter().flat_map(|(from, to)| *from..=*to);
             let unreadable = wanted.filter(|seq| *seq <= last && !read.contains(seq)).collect();
             let next = path
-                .from(last + 1, 1)
+                .from(last + if planted(Planted::PageSkips) { 2 } else { 1 }, 1)
                 .first()
                 .map(|range| range.0.to_string())
                 .filter(|_| !ranges.is_empty());

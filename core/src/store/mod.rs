@@ -28,6 +28,7 @@ use crate::host::{Durability, FsErrorKind, Host};
 use crate::id::{Name, SYSTEM_PREFIX, check_id, ulid, ulid_text};
 use crate::limits::NUMBER_MAX;
 use crate::log::{Appended, Log};
+use crate::planted::{Planted, planted};
 use crate::record::{Record, Segment, Stamp};
 use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
@@ -361,7 +362,7 @@ impl<H: Host> Store<H> {
             match (highest, log) {
                 (None, _) => return Err(missing(id)),
                 (Some(highest), Some(log)) if highest == generation => {
-                    if unfinished == Unfinished::Read {
+                    if unfinished == Unfinished::Read && !planted(Planted::ReaderWrites) {
                         return Ok(log);
                     }
                     self.finish_rewrite(name, log)?;
@@ -436,6 +437,7 @@ impl<H: Host> Store<H> {
         make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
     ) -> Result<Prepared> {
         if let Some(op) = &options.op
+            && !planted(Planted::RepeatedAgain)
             && let Some((seq, count)) = cached.log.operation(&mut self.host, op)?
         {
             return Ok(Prepared::Repeated(seq, count));
@@ -537,7 +539,13 @@ impl Plan {
     fn append(&self, host: &mut impl Host, log: &mut Log, options: &WriteOptions) -> Result<Appended> {
         match self {
             Self::Append { stamp, n, messages } => {
-                let m = messages.iter().map(|message| crate::log::raw(message)).collect::<Result<_>>()?;
+                let mut m: Vec<_> =
+                    messages.iter().map(|message| crate::log::raw(message)).collect::<Result<_>>()?;
+                while planted(Planted::BatchInPieces) && m.len() > 1 {
+                    let one = vec![m.remove(0)];
+                    let piece = crate::record::AppendRecord { stamp: stamp.clone(), n: *n, m: one };
+                    log.append(host, options.durability, &Record::Append(piece))?;
+                }
                 let record = Record::Append(crate::record::AppendRecord { stamp: stamp.clone(), n: *n, m });
                 log.append(host, options.durability, &record)
             }

@@ -11,6 +11,7 @@ use crate::id::{Name, parse_ulid, ulid_text};
 use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, GENERATIONS_MAX};
 use crate::log::{Log, Stored, raw};
 use crate::path::Path;
+use crate::planted::{Planted, planted};
 use crate::record::{
     AppendRecord, ChangeRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp,
     UpdateRecord, Why,
@@ -145,13 +146,18 @@ impl<H: Host> Store<H> {
     fn make_next(&mut self, name: &Name, mut old: Log) -> Result<()> {
         let generation = old.state().generation;
         let Some(End::Sealed(why)) = old.state().end else { return Ok(()) };
-        if self.host.stat(&name.log(generation + 1)).is_ok() {
+        if self.host.stat(&name.log(generation + 1)).is_ok() && !planted(Planted::RewriteOverwrites) {
             return Ok(());
         }
         // Whoever sealed it may have died before the disk had the seal: without it, what is written to the next one
         // would be forgotten for what this one still holds.
-        self.host.sync(old.path())?;
+        if !planted(Planted::SealUnsynced) {
+            self.host.sync(old.path())?;
+        }
         let text = self.next_generation(&mut old, why)?;
+        if planted(Planted::RewriteOverwrites) {
+            return self.host.replace(&name.log(generation + 1), &text).map_err(Error::from);
+        }
         // Somebody may be so late that even the next one has been rewritten and removed: what he creates lies below
         // the highest generation, where nobody looks.
         match self.host.create(&name.log(generation + 1), &text) {
@@ -182,6 +188,9 @@ impl<H: Host> Store<H> {
         })?;
         for kept in kept {
             match kept {
+                Kept::Messages { seq, .. }
+                    if planted(Planted::RevertDeletes)
+                        && !state.path.ranges().iter().any(|range| (range.0..=range.1).contains(&seq)) => {}
                 Kept::Messages { stamp, seq, count } => {
                     let stored = self.stored(&mut cached, &[(seq, seq + count - 1)], usize::MAX)?;
                     let parent = stored.first().map_or(0, |first| first.parent);
@@ -237,7 +246,11 @@ fn owned(stamp: &Stamp<'_>) -> Stamp<'static> {
         id: stamp.id.clone().into_owned().into(),
         at: stamp.at,
         b: stamp.b,
-        op: stamp.op.clone().map(|op| op.into_owned().into()),
+        op: stamp
+            .op
+            .clone()
+            .filter(|_| !planted(Planted::RewriteForgetsOperations))
+            .map(|op| op.into_owned().into()),
         head: None,
     }
 }

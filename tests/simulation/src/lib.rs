@@ -6,6 +6,7 @@
 
 pub mod bound;
 pub mod explore;
+pub mod flips;
 pub mod generate;
 pub mod inject;
 pub mod model;

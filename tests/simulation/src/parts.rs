@@ -83,6 +83,11 @@ pub fn histories(seed: u64) -> Result<Tally, String> {
     history(seed, 200, 6).map(|()| counted("steps", 200))
 }
 
+/// A history of 1,500 steps in two sessions: with checkpoints.
+pub fn long_histories(seed: u64) -> Result<Tally, String> {
+    history(seed + 1_000_000, 1_500, 2).map(|()| counted("steps", 1_500))
+}
+
 /// A random history of one to three processes on one store: every answer and every state is the model's.
 pub fn history(seed: u64, steps: usize, sessions_max: usize) -> Result<(), String> {
     let disk = SimDisk::new(Disk::default());

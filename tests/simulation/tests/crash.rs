@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sessile_simulation::bound::Bound;
 use sessile_simulation::explore::{Base, Script, Stats, explore, prepare};
+use sessile_simulation::flips::Flips;
 use sessile_simulation::inject::inject;
 use sessile_simulation::parts;
 use sessile_simulation::scripts::{bases, history, scripts, work};
@@ -168,4 +169,14 @@ fn random_histories_survive_every_error() {
 fn random_races_survive_every_crash() {
     let tally = Bound::ordinary(100).work(parts::races).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally:?}");
+}
+
+#[test]
+fn every_flipped_bit_is_harmless_or_reported() {
+    for base in bases() {
+        let flips = Flips::new(&base).unwrap();
+        let bound = Bound::ordinary(flips.bytes());
+        let tally = bound.work(|byte| flips.byte(byte)).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("{}: {tally:?}", base.name);
+    }
 }
