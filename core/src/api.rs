@@ -300,6 +300,9 @@ impl Select {
 
     /// Checks the limit of a page.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Self::From { seq, .. } = self {
+            crate::limits::check_number("the number of a message", Some(*seq))?;
+        }
         if (1..=crate::limits::PAGE_MESSAGES_MAX).contains(&self.limit()) {
             return Ok(());
         }

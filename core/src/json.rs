@@ -43,6 +43,11 @@ pub fn minify_array(text: &str) -> Result<String, JsonError> {
     minify_nested(text, JSON_DEPTH_MAX + 1)
 }
 
+/// As [`minify`], for an array that becomes a member of an object, which then has at most 128 levels.
+pub fn minify_parts(text: &str) -> Result<String, JsonError> {
+    minify_nested(text, JSON_DEPTH_MAX - 1)
+}
+
 fn minify_nested(text: &str, depth_max: usize) -> Result<String, JsonError> {
     let out = String::with_capacity(text.len());
     let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, out, stack: Vec::new(), depth_max };

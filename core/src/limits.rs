@@ -1,5 +1,7 @@
 //! Every limit of the store, in one place. What exceeds one is refused as `invalid` before anything is written.
 
+use crate::{Error, Result};
+
 /// Longest session id, message id or operation id, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 256;
 /// Longest scope, in bytes.
@@ -43,3 +45,13 @@ pub(crate) const CHECK_BYTES: u64 = 64 * 1024;
 pub(crate) const CHECK_SPACING: u64 = 16;
 /// Numbers on disk stay exact in every language: 2^53 - 1.
 pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Refuses a number that not every language holds exactly: none can be meant.
+pub(crate) fn check_number(what: &str, number: Option<u64>) -> Result<()> {
+    match number {
+        Some(number) if number > NUMBER_MAX => {
+            Err(Error::invalid(format!("{what} of {number}; give a number below 2^53")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -392,11 +392,12 @@ fn extension(media_type: Option<&str>, class: Option<&str>) -> &'static str {
 
 /// Whether a name is one name in a directory of any system.
 fn is_safe(name: &str) -> bool {
-    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    const DEVICES: [&str; 7] = ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"];
     let stem = name.split('.').next().unwrap_or_default().trim().to_ascii_lowercase();
     let numbered = |stem: &str| {
         stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt")).is_some_and(|number| {
-            number.len() == 1 && number != "0" && number.chars().all(|digit| digit.is_ascii_digit())
+            // Windows takes superscript digits for digits.
+            number.chars().count() == 1 && number.chars().all(|digit| "0123456789¹²³".contains(digit))
         })
     };
     let reserved = DEVICES.contains(&stem.as_str()) || numbered(&stem);

@@ -137,14 +137,35 @@ fn answer<O: Run, H: Host>(store: &mut Store<H>, request: &str) -> Result<String
         return Err(bad(&"the request is no object"));
     }
     let operation: O =
-        serde_json::from_str(&request).map_err(|error| bad(&without_place(&error.to_string())))?;
+        serde_json::from_str(&request).map_err(|error| bad(&without_values(&error.to_string())))?;
     let answer = operation.run(store)?;
     serde_json::to_string(&answer).map_err(|error| Error::internal(error.to_string()))
 }
 
-/// What serde says, without the line and column of a text that the caller has not written.
-fn without_place(what: &str) -> String {
-    what.split(" at line ").next().unwrap_or(what).to_owned()
+/// What serde says, without the line and column of a text that the caller has not written, and without the values that
+/// it quotes: they are content, or secrets.
+fn without_values(what: &str) -> String {
+    let what = what.rsplit_once(" at line ").map_or(what, |(what, _)| what);
+    // What is expected is ours and stands at the end; whatever is quoted before it is the caller's.
+    let (given, expected) =
+        match what.rsplit_once(", expected ").or_else(|| what.rsplit_once(", there are no ")) {
+            Some((given, _)) => (given, what.get(given.len()..).unwrap_or_default()),
+            None => (what, ""),
+        };
+    let kind = given.split(['`', '"']).next().unwrap_or_default().trim_end();
+    // The name of a member helps to find a mistake in typing.
+    let name = given.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`'));
+    let is_name = |name: &&str| {
+        name.len() <= 32 && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    };
+    match name.filter(is_name) {
+        Some(_) => format!("{given}{expected}"),
+        // Names of ours: `missing field`, `duplicate field`.
+        None if given.starts_with("missing field `") || given.starts_with("duplicate field `") => {
+            what.to_owned()
+        }
+        None => format!("{kind}{expected}"),
+    }
 }
 
 /// All sessions of a scope, or of the store, as the catalogue has them.
@@ -165,4 +186,40 @@ fn all_sessions<H: Host>(store: &mut Store<H>, scope: Option<&str>, trashed: boo
 /// How a change is written.
 fn write_options(op: Option<&String>, durability: Durability) -> WriteOptions {
     WriteOptions { op: op.cloned(), durability, ..WriteOptions::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn what_serde_says_is_passed_on_without_values() {
+        for (said, passed) in [
+            (
+                "invalid type: string \"secret, expected nothing\", expected u64 at line 1 column 9",
+                "invalid type: string, expected u64",
+            ),
+            (
+                "invalid value: integer `-5`, expected u64 at line 1 column 9",
+                "invalid value: integer, expected u64",
+            ),
+            (
+                "unknown variant `a secret`, expected `done` or `error`",
+                "unknown variant, expected `done` or `error`",
+            ),
+            (
+                "unknown field `titel`, expected `title` at line 1 column 2",
+                "unknown field `titel`, expected `title`",
+            ),
+            ("unknown field `A secret`, expected `title`", "unknown field, expected `title`"),
+            ("unknown field `secrets`, there are no fields", "unknown field `secrets`, there are no fields"),
+            ("missing field `session` at line 1 column 2", "missing field `session`"),
+            (
+                "invalid type: map, expected a string at line 1 column 2",
+                "invalid type: map, expected a string",
+            ),
+        ] {
+            assert_eq!(without_values(said), passed);
+        }
+    }
 }

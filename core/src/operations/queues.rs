@@ -16,7 +16,7 @@ use crate::api::{Sessions, WriteOptions};
 use crate::host::{Durability, Host};
 use crate::id::{check_id, fingerprint, ulid, ulid_text};
 use crate::json::{Json, merge};
-use crate::limits::NUMBER_MAX;
+use crate::limits::{NUMBER_MAX, check_number};
 use crate::store::{Draft, Store, View, inbox, outbox};
 use crate::{Error, Result};
 
@@ -877,6 +877,7 @@ impl Run for NextBatch {
         let limit = self.limit.unwrap_or(10) as usize;
         check_count("items", limit)?;
         check_id("name of a worker", &self.worker)?;
+        check_number("a lease", self.lease_ms)?;
         store.get(&self.session)?;
         let (all, now) = store.view(&inbox(&self.session), |view| Ok((items(view), view.now)))?;
         let known: BTreeSet<&str> = all.iter().map(|item| item.id.as_str()).collect();
@@ -905,7 +906,7 @@ impl Run for NextBatch {
             batch.sort_by_key(|item| item.seq);
             for item in &mut batch {
                 item.status = ItemStatus::Processing;
-                let until = now + self.lease_ms.unwrap_or(LEASE_MS);
+                let until = now.saturating_add(self.lease_ms.unwrap_or(LEASE_MS)).min(NUMBER_MAX);
                 draft.put(
                     format!("claim/{}", item.id),
                     &Claim { worker: self.worker.clone(), at: now, until },

@@ -10,6 +10,7 @@ use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Session, Status};
 use crate::host::Host;
 use crate::id::{check_id, ulid, ulid_text};
+use crate::limits::check_number;
 use crate::store::{Draft, Store, View};
 use crate::{Error, Result};
 
@@ -287,6 +288,7 @@ impl Operation for GetRun {
 
 impl Run for GetRun {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<RunInfo> {
+        check_number("a silence", self.silence_ms)?;
         let session = store.get(&self.session)?;
         store.view(&self.session, |view| {
             let run: Option<RunRecord> = view.get(KEY);
@@ -308,6 +310,7 @@ impl Operation for ListRuns {
 
 impl Run for ListRuns {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<Runs> {
+        check_number("a silence", self.silence_ms)?;
         let mut runs = Vec::new();
         for session in all_sessions(store, self.scope.as_deref(), false)? {
             // Whatever a run is, its session says so.

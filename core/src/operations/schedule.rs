@@ -25,10 +25,9 @@ impl Schedule {
             )));
         }
         let cron =
-            CronParser::builder().seconds(Seconds::Optional).build().parse(expression).map_err(|error| {
-                Error::invalid(format!(
-                    "not a cron expression ({error}); give five fields, such as `0 9 * * 1-5`"
-                ))
+            CronParser::builder().seconds(Seconds::Optional).build().parse(expression).map_err(|_| {
+                // The parser's own words quote the expression.
+                Error::invalid("not a cron expression; give five fields, such as `0 9 * * 1-5`")
             })?;
         let zone = TimeZone::get(zone.unwrap_or("UTC"))
             .map_err(|_| Error::invalid("there is no such time zone; give one such as `Europe/Berlin`"))?;

@@ -10,7 +10,7 @@ use crate::api::{MessageRef, Select, Sessions, WriteOptions};
 use crate::facts::{Session, SessionPatch};
 use crate::host::{Durability, Host};
 use crate::json::{Json, quote};
-use crate::limits::TITLE_BYTES_MAX;
+use crate::limits::{TITLE_BYTES_MAX, check_number};
 use crate::store::{Draft, Store};
 use crate::{Error, ErrorKind, Result};
 
@@ -220,6 +220,7 @@ impl Operation for SaveSession {
 
 impl Run for SaveSession {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<Saved> {
+        check_number("a head", self.expect_head)?;
         let wanted = match self.messages.as_str() {
             "[]" => Vec::new(),
             messages => crate::message::check_all(messages)?,

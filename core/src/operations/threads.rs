@@ -14,7 +14,7 @@ use crate::facts::{NewSession, Session, Status};
 use crate::host::{Durability, Host};
 use crate::id::{check_id, ulid, ulid_text};
 use crate::json::Json;
-use crate::limits::METADATA_BYTES_MAX;
+use crate::limits::{METADATA_BYTES_MAX, check_number};
 use crate::store::{Draft, Store, View, inbox, outbox, system};
 use crate::{Error, ErrorKind, Result};
 
@@ -531,6 +531,7 @@ impl Operation for Heartbeat {
 impl Run for Heartbeat {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<Worker> {
         check_id("name of a worker", &self.worker)?;
+        check_number("a timeout", self.timeout_ms)?;
         store.get(&self.session)?;
         let options = write_options(None, Durability::Buffered);
         store.change(&outbox(&self.session), &options, &mut |view| {
@@ -560,6 +561,7 @@ impl Operation for Liveness {
 
 impl Run for Liveness {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<Worker> {
+        check_number("a time", self.started_at)?;
         store.get(&self.session)?;
         store.view(&outbox(&self.session), |view| {
             let beat: Option<Beat> = view.get("worker");

@@ -4,8 +4,8 @@ use super::{Beginning, Cached, Look, Plan, Store, Written};
 use crate::api::{Appended, DamagedRange, MessageChange, MessageRef, Page, Select, WriteOptions};
 use crate::host::Host;
 use crate::id::{Name, parse_ulid, ulid_text};
-use crate::json::{self, members, minify, minify_array};
-use crate::limits::{MESSAGE_BYTES_MAX, NUMBER_MAX, PAGE_BYTES};
+use crate::json::{self, members, minify, minify_parts};
+use crate::limits::{MESSAGE_BYTES_MAX, NUMBER_MAX, PAGE_BYTES, check_number};
 use crate::log::{Log, Stored, raw};
 use crate::message::{Draft, check_all, check_one, own_id};
 use crate::planted::{Planted, planted};
@@ -63,7 +63,7 @@ impl<H: Host> Store<H> {
                 })
             }
             MessageChange::AddParts(parts) => {
-                let parts = minify_array(parts)
+                let parts = minify_parts(parts)
                     .map_err(|error| Error::invalid(format!("the parts are not acceptable JSON: {error}")))?;
                 let parts = json::elements(&parts).filter(|parts| !parts.is_empty());
                 let parts = parts
@@ -113,6 +113,7 @@ impl<H: Host> Store<H> {
                 "added text takes no operation id and no expected head; give `at`, which makes a retry harmless",
             ));
         }
+        check_number("a length", at)?;
         let mut place = (0, 0);
         let mut written = None;
         for _ in 0..super::ATTEMPTS {
@@ -182,7 +183,10 @@ impl<H: Host> Store<H> {
         let missing = || Error::not_found(format!("no such message in session {id}; show lists them"));
         match message {
             MessageRef::Seq(seq) if (1..=cached.log.state().count).contains(seq) => Ok(*seq),
-            MessageRef::Seq(_) => Err(missing()),
+            MessageRef::Seq(seq) => {
+                check_number("the number of a message", Some(*seq))?;
+                Err(missing())
+            }
             MessageRef::Id(text) => {
                 // Recent messages first: they are what people refer to.
                 let recent = cached.log.state().path.last(64).first().map_or(0, |range| range.0 - 1);

@@ -26,7 +26,7 @@ use crate::facts::{NewSession, Session, SessionPatch};
 use crate::fold::{End, Reason, Verdict};
 use crate::host::{Durability, FsErrorKind, Host};
 use crate::id::{Name, SYSTEM_PREFIX, check_id, ulid, ulid_text};
-use crate::limits::NUMBER_MAX;
+use crate::limits::{NUMBER_MAX, check_number};
 use crate::log::{Appended, Log};
 use crate::planted::{Planted, planted};
 use crate::record::{Record, Segment, Stamp};
@@ -394,6 +394,7 @@ impl<H: Host> Store<H> {
     ) -> Result<Written> {
         self.writable()?;
         options.op.as_deref().map_or(Ok(()), |op| check_id("operation id", op))?;
+        check_number("a head", options.expect_head)?;
         if options.at.is_some_and(|at| at > NUMBER_MAX) {
             return Err(Error::invalid("the time is past 2^53 ms; give milliseconds since 1970"));
         }
