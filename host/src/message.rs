@@ -2,8 +2,11 @@
 //!
 //! The store keeps every member of a message, known here or not; [`StoredMessage::json`] has them all as they came.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sessile_core::{Error, ErrorKind, Page, Result};
 
 /// Who speaks.
@@ -50,14 +53,14 @@ pub enum Part {
         /// The tool.
         name: String,
         /// The arguments, any JSON.
-        arguments: serde_json::Value,
+        arguments: Value,
     },
     /// A tool answers.
     ToolResult {
         /// The call's id.
         call_id: String,
         /// The answer, any JSON.
-        content: serde_json::Value,
+        content: Value,
         /// Whether it failed.
         #[serde(default)]
         is_error: bool,
@@ -98,7 +101,7 @@ pub enum Part {
     /// What has no type of its own.
     Opaque {
         /// Any JSON.
-        data: serde_json::Value,
+        data: Value,
     },
 }
 
@@ -172,13 +175,40 @@ impl StoredMessage {
     ///
     /// Errors: `internal` where the store holds a part that this version does not know.
     pub fn message(&self) -> Result<Message> {
-        serde_json::from_str(self.json.get()).map_err(unreadable)
+        let mut members: Map<String, Value> = Map::new();
+        for (name, raw) in self.members()? {
+            let value = match name.as_str() {
+                "parts" => parts(raw.get())?,
+                _ => serde_json::from_str(raw.get()).map_err(unreadable)?,
+            };
+            members.insert(name, value);
+        }
+        Message::deserialize(Value::Object(members)).map_err(unreadable)
+    }
+
+    /// What [`Message`] has of the message, as text: other members may be anything.
+    fn members(&self) -> Result<impl Iterator<Item = (String, Box<RawValue>)>> {
+        let members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(self.json.get()).map_err(unreadable)?;
+        let known = ["role", "parts", "status", "id"];
+        Ok(members.into_iter().filter(move |(name, _)| known.contains(&name.as_str())))
     }
 
     /// The messages of a page.
     pub fn parse_page(page: &Page) -> Result<Vec<Self>> {
         serde_json::from_str(&page.messages).map_err(unreadable)
     }
+}
+
+/// The parts of a message. The three levels around what they hold are read one by one: a message may have as many levels
+/// as serde_json reads, and one more.
+fn parts(text: &str) -> Result<Value> {
+    let parts: Vec<BTreeMap<String, Box<RawValue>>> = serde_json::from_str(text).map_err(unreadable)?;
+    let part = |part: BTreeMap<String, Box<RawValue>>| {
+        let member = |(name, raw): (String, Box<RawValue>)| Ok((name, serde_json::from_str(raw.get())?));
+        part.into_iter().map(member).collect::<Result<Map<String, Value>, _>>().map(Value::Object)
+    };
+    parts.into_iter().map(part).collect::<Result<Vec<Value>, _>>().map(Value::Array).map_err(unreadable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
@@ -188,4 +218,20 @@ fn unreadable(error: serde_json::Error) -> Error {
         ErrorKind::Internal,
         format!("a message of the store does not parse at column {}; please report this", error.column()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_as_many_levels_as_a_store_takes_is_a_value() {
+        let deep = format!("{}{}", "[".repeat(125), "]".repeat(125));
+        let json = format!(r#"{{"role":"user","parts":[{{"type":"opaque","data":{deep}}}]}}"#);
+        let json = RawValue::from_string(json).unwrap();
+        let stored =
+            StoredMessage { seq: 1, id: String::new(), parent: 0, created_at: 0, updated_at: 0, json };
+        let message = stored.message().unwrap();
+        assert!(matches!(&message.parts[..], [Part::Opaque { data }] if data.is_array()));
+    }
 }
