@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod audit;
 mod component;
 mod packages;
 
@@ -25,6 +26,7 @@ cargo xtask <command>
   test     run all tests, in every language
   lint     check formatting, lints and types
   package  make what is published, in target/package
+  audit    check licences, sources and known vulnerabilities of what this is made with
   bless    rewrite the golden files that the tests compare with
 ";
 
@@ -64,6 +66,7 @@ fn run(args: &[String]) -> Result<()> {
             cargo(&[&["test", "--quiet"], rest].concat())
         }
         ["lint"] => lint(),
+        ["audit"] => audit::audit(),
         ["bless"] => {
             build(Missing::Note)?;
             execute(
