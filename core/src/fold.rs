@@ -280,7 +280,7 @@ impl State {
             self.path.extend(self.count + 1, record.n);
             self.count = record.n;
         }
-        let known = if planted(Planted::NumbersWrap) { self.count % 256 } else { self.count };
+        let known = if planted(Planted::NumbersWrap) { self.count % 100 } else { self.count };
         let (seq, count) = (known + 1, record.m.len() as u64);
         self.count += count;
         self.path.extend(seq, self.count);

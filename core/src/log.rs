@@ -210,7 +210,7 @@ impl Log {
         let durability = if planted(Planted::NoSync) { Durability::Buffered } else { durability };
         let mut data = String::new();
         let torn = self.size > self.folded.end || self.folded.line_open;
-        if torn && !planted(Planted::TornTailKept) {
+        if torn {
             // Somebody's torn record: it must not swallow ours.
             data.push('\n');
         }

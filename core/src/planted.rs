@@ -13,8 +13,6 @@ pub enum Planted {
     FailedSyncAcknowledged,
     /// After another error the record is found, and acknowledged without a sync.
     UnknownOutcomeUnsynced,
-    /// A record goes right behind the torn one before it.
-    TornTailKept,
     /// Reading stops at the first bytes that are no record.
     StopAtDamage,
     /// Bytes that are no record are passed over in silence.
@@ -51,7 +49,7 @@ pub enum Planted {
     ReaderWrites,
     /// Ids that begin alike have one file.
     NamesCollide,
-    /// Numbers of messages wrap at 256.
+    /// Numbers of messages wrap at 100.
     NumbersWrap,
     /// A repeated operation is carried out again.
     RepeatedAgain,

@@ -111,7 +111,11 @@ impl<H: Host> Store<H> {
 
     pub(super) fn purge_session(&mut self, id: &str) -> Result<()> {
         let name = Name::of(id)?;
-        let purged = self.write(id, &WriteOptions::default(), Look::Fresh, &mut |_, _, stamp| {
+        let mut options = WriteOptions::default();
+        if planted(Planted::PurgeUnsynced) {
+            options.durability = crate::Durability::Buffered;
+        }
+        let purged = self.write(id, &options, Look::Fresh, &mut |_, _, stamp| {
             Ok(Plan::of(&Record::Purge(PurgeRecord { stamp })))
         });
         match purged {

@@ -5,7 +5,8 @@
 //! image is a state. In each state the oracle asks:
 //! - what was acknowledged is there, byte for byte and in order; what was not is there as a whole or not at all;
 //! - nothing else is there, and bytes that hold no record are reported as damage;
-//! - reading writes nothing, whatever is found;
+//! - reading writes nothing, whatever is found.
+//!
 //! And behind many of them, as a script says:
 //! - the next write succeeds, is answered as the model says, and afterwards everything is still there: for a write
 //!   that carried an operation id this is its repetition, which must give exactly one copy;

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::needless_pass_by_value,
     missing_docs,
     reason = "a testkit: it stops at the first surprise, and its operations are described where they are defined"
 )]
@@ -392,12 +393,16 @@ pub fn bases() -> Vec<Base> {
     ]
 }
 
-/// A log that is due for a checkpoint.
-fn before_a_checkpoint() -> Base {
+/// A log that is due for a checkpoint, behind a revert that can be undone or not.
+fn before_a_checkpoint(reverted: bool) -> Base {
     let mut acts = history();
     acts.pop();
-    acts.extend((0..260).map(|_| Act::Do(50, on(Op::Touch, "a"))));
-    acts.extend([Act::Do(50, append("a", "7", named("seven"))), Act::Close(50)]);
+    // One is due at 256 records; the history has six, the append and the revert are two more.
+    let touches = if reverted { 248 } else { 249 };
+    acts.extend((0..touches).map(|_| Act::Do(50, on(Op::Touch, "a"))));
+    acts.extend([Act::Do(50, append("a", "7", named("seven")))]);
+    acts.extend(reverted.then(|| Act::Do(50, revert("a", 3, false))));
+    acts.push(Act::Close(50));
     prepare("before a checkpoint", acts).unwrap()
 }
 
@@ -433,7 +438,38 @@ pub fn work(wanted: &str) -> Vec<(Base, Script)> {
         work.push(from_nothing(&opening, false));
     }
     if checkpoint.name.contains(wanted) {
-        work.push((before_a_checkpoint(), sparse(&checkpoint, 3)));
+        work.push((before_a_checkpoint(false), sparse(&checkpoint, 3)));
+    }
+    let behind = Script::new(
+        "append a checkpoint behind a revert",
+        alone(1, vec![on(Op::Touch, "a"), facts("a", "x", synced()), unrevert("a")]),
+    );
+    if behind.name.contains(wanted) {
+        work.push((before_a_checkpoint(true), sparse(&behind, 3)));
     }
     work
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::open;
+    use crate::model::run;
+    use crate::sim::SimDisk;
+
+    fn checkpoints(disk: &Disk) -> usize {
+        let log = disk.bytes(&log_of(disk, "a")).unwrap_or_default();
+        String::from_utf8_lossy(log).matches("{\"t\": \"check\"").count()
+    }
+
+    #[test]
+    fn the_next_record_brings_a_checkpoint() {
+        for reverted in [false, true] {
+            let base = before_a_checkpoint(reverted);
+            assert_eq!(checkpoints(&base.disk), 0);
+            let disk = SimDisk::new(base.disk);
+            run(&mut open(&disk, 1, false).unwrap(), &on(Op::Touch, "a")).unwrap();
+            assert_eq!(checkpoints(&disk.disk()), 1);
+        }
+    }
 }

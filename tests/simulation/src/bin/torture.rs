@@ -44,7 +44,10 @@ fn torture(args: &[String]) -> Result<(), String> {
             "--minutes" => minutes = number()?,
             "--seed" => seed = number()?,
             "--count" => count = Some(number()?),
-            "--help" => return Ok(help()),
+            "--help" => {
+                help();
+                return Ok(());
+            }
             name if PARTS.iter().any(|(part, ..)| *part == name) => names.push(name),
             other => return Err(format!("no part `{other}`; --help lists them")),
         }
