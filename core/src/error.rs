@@ -65,9 +65,10 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error of `kind`.
+    /// Makes an error of `kind`. Control characters in the message are escaped: it is for terminals and logs, and what
+    /// it names (an id, a member of a request) may hold some.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: printable(message.into()) }
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
@@ -91,6 +92,21 @@ impl Error {
     }
 }
 
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut printable = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            printable.extend(char.escape_default());
+        } else {
+            printable.push(char);
+        }
+    }
+    printable
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -101,3 +117,14 @@ impl std::error::Error for Error {}
 
 /// A result of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_comes_to_a_terminal_in_a_message() {
+        let error = Error::invalid("unknown field `\u{1b}[2J\u{7f}é\n`");
+        assert_eq!(error.message, "unknown field `\\u{1b}[2J\\u{7f}é\\n`");
+    }
+}
