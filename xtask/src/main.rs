@@ -8,6 +8,7 @@
 
 mod audit;
 mod component;
+mod fuzz;
 mod packages;
 
 use std::env;
@@ -27,6 +28,7 @@ cargo xtask <command>
   lint     check formatting, lints and types
   package  make what is published, in target/package
   audit    check licences, sources and known vulnerabilities of what this is made with
+  fuzz     libFuzzer on the targets of fuzz/: [TARGET...] [--seconds N] [--minimise]
   bless    rewrite the golden files that the tests compare with
 ";
 
@@ -67,6 +69,7 @@ fn run(args: &[String]) -> Result<()> {
         }
         ["lint"] => lint(),
         ["audit"] => audit::audit(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bless"] => {
             build(Missing::Note)?;
             execute(

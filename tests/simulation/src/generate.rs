@@ -31,7 +31,22 @@ pub struct Generator {
 impl Generator {
     /// The operations of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), made: 0, named: Vec::new() }
+        Self::fed(Random::new(seed))
+    }
+
+    /// The operations that these numbers choose.
+    pub fn fed(random: Random) -> Self {
+        Self { random, made: 0, named: Vec::new() }
+    }
+
+    /// Whether nobody chooses any more.
+    pub fn is_exhausted(&self) -> bool {
+        self.random.is_exhausted()
+    }
+
+    /// A number below `end`, for what goes along with the operations.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.random.below(end)
     }
 
     fn pick<T: Clone>(&mut self, from: &[T]) -> T {

@@ -7,6 +7,7 @@
 pub mod bound;
 pub mod explore;
 pub mod flips;
+pub mod fuzz;
 pub mod generate;
 pub mod inject;
 pub mod model;

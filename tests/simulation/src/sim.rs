@@ -428,20 +428,37 @@ fn error(kind: FsErrorKind, path: &str) -> FsError {
     FsError::new(kind, format!("{path}: {kind:?} (simulated)"))
 }
 
-/// Numbers from a seed (SplitMix64).
+/// Numbers from a seed (SplitMix64), or from given bytes as long as there are any.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// What is left of the given bytes, from behind.
+    fed: Vec<u8>,
+}
 
 impl Random {
     /// The sequence of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, fed: Vec::new() }
+    }
+
+    /// A sequence in which each byte decides one number, so that a fuzzer can choose them one by one.
+    pub fn fed(bytes: &[u8]) -> Self {
+        Self { state: 0, fed: bytes.iter().rev().copied().collect() }
+    }
+
+    /// Whether there are no given bytes any more.
+    pub fn is_exhausted(&self) -> bool {
+        self.fed.is_empty()
     }
 
     /// The next number.
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        if let Some(byte) = self.fed.pop() {
+            return u64::from(byte);
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     }
