@@ -1,4 +1,4 @@
-//! `worker STORE LOG NAME SECONDS SEED`: works on a store that other processes, in other languages, work on too.
+//! `worker STORE LOG NAME SECONDS SEED [native]`: works on a store that other processes, in other languages, work on too.
 //!
 //! Whatever it has been acknowledged it writes down, one JSON line for each call, so that `tests/tests/mixed.rs` can
 //! look for it afterwards. It may be killed at any moment. The same program exists for every host.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sessile::{
-    Appended, Durability, Error, ErrorKind, ForkOptions, Message, MessageChange, NewSession, Select,
+    Appended, Durability, Engine, Error, ErrorKind, ForkOptions, Message, MessageChange, NewSession, Select,
     SessionPatch, Store, WriteOptions,
 };
 use sessile_tests::sim::Random;
@@ -19,13 +19,14 @@ const SHARED: u64 = 3;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [store, log, name, seconds, seed] = args.as_slice() else {
-        anyhow::bail!("usage: worker STORE LOG NAME SECONDS SEED");
+    let [store, log, name, seconds, seed, engine @ ..] = args.as_slice() else {
+        anyhow::bail!("usage: worker STORE LOG NAME SECONDS SEED [native]");
     };
+    let engine = if engine.is_empty() { Engine::Component } else { Engine::Native };
     let end = Instant::now() + Duration::from_secs_f64(seconds.parse().context("SECONDS")?);
     let seed = seed.parse().context("SEED")?;
     let mut worker = Worker {
-        store: Store::open(store)?,
+        store: Store::open_with(store, sessile::OpenOptions::default(), engine)?,
         log: OpenOptions::new().create(true).append(true).open(log)?,
         own: format!("own-{name}"),
         name: name.clone(),
