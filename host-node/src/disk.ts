@@ -160,7 +160,7 @@ export class Disk {
         throw failure("append to", path, error);
       }
       if (stats.nlink === 0) {
-        fs.closeSync(appender.fd);
+        close(appender.fd);
         // The bytes went to a file without a name, where nobody sees them. If another file has the name by now, that
         // is the one to append to; if none has, opening it says so.
         if (appender.isKept) continue;
@@ -252,7 +252,7 @@ export class Disk {
     for (;;) {
       const appender = this.#takeAppender(path);
       if (linksOf(appender.fd) === 0) {
-        fs.closeSync(appender.fd);
+        close(appender.fd);
         if (appender.isKept) continue;
         throw absence(path);
       }
@@ -339,7 +339,7 @@ export class Disk {
     try {
       return [fd, this.#admit(path, () => fs.fstatSync(fd))];
     } catch (error) {
-      fs.closeSync(fd);
+      close(fd);
       throw error;
     }
   }
@@ -428,7 +428,7 @@ export class Disk {
    */
   #retire(appender: Appender, path: string): void {
     if (appender.isDirty && KEEPS_DESCRIPTORS) this.#syncAppender(appender, path);
-    fs.closeSync(appender.fd);
+    close(appender.fd);
   }
 
   /** Closes the descriptor of a file that has lost its name, so that its space is free again. */
@@ -436,7 +436,7 @@ export class Disk {
     const appender = this.#appenders.get(path);
     if (appender === undefined) return;
     this.#appenders.delete(path);
-    quietly(() => fs.closeSync(appender.fd));
+    close(appender.fd);
   }
 
   /**
@@ -454,7 +454,7 @@ export class Disk {
         appender.isNamed = true;
       }
     } catch (error) {
-      quietly(() => fs.closeSync(appender.fd));
+      close(appender.fd);
       throw error;
     }
     appender.isDirty = false;
@@ -471,7 +471,7 @@ export class Disk {
       try {
         this.#native.syncAll(fd);
       } finally {
-        fs.closeSync(fd);
+        close(fd);
       }
     });
   }
@@ -485,7 +485,7 @@ export class Disk {
       // Some file systems know no sync of directories: there the names are as durable as they get.
       if (codeOf(error) !== "EINVAL" && codeOf(error) !== "EBADF") throw error;
     } finally {
-      fs.closeSync(fd);
+      close(fd);
     }
   }
 
@@ -542,7 +542,7 @@ export class Disk {
       }
       this.#poisonOnError(path, () => this.#native.syncAll(fd));
     } finally {
-      fs.closeSync(fd);
+      close(fd);
     }
   }
 
@@ -577,7 +577,7 @@ export class Disk {
       }
       return [bytes.subarray(0, filled), filled < wanted || filled === rest];
     } finally {
-      fs.closeSync(fd);
+      close(fd);
     }
   }
 }
@@ -734,6 +734,11 @@ function patiently<T>(operate: () => T): T {
 }
 
 /** Does what is worth an attempt and harms nothing where it fails. */
+/** Closes a descriptor. An error says nothing: what matters was synced before, and said then, and the rest was read. */
+function close(fd: number): void {
+  quietly(() => fs.closeSync(fd));
+}
+
 function quietly(operate: () => void): void {
   try {
     operate();

@@ -1,7 +1,9 @@
 // The files of a store on a real disk: what is refused, what is durable, and what an error does.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import system from "node:fs";
 import * as fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import test from "node:test";
@@ -257,6 +259,24 @@ test("descriptors for appending are bounded, and none is closed before its appen
   assert.equal(synced, 100 - 32);
   disk.dispose();
   assert.equal(count(), before);
+});
+
+test("an error of a close says nothing: what matters was synced before", (t) => {
+  const disk = open(scratch(t));
+  const { closeSync } = system;
+  system.closeSync = (fd) => {
+    closeSync(fd);
+    throw Object.assign(new Error("EIO: i/o error, close"), { code: "EIO" });
+  };
+  syncBuiltinESMExports();
+  t.after(() => {
+    system.closeSync = closeSync;
+    syncBuiltinESMExports();
+  });
+  disk.create(LOG, "a\n");
+  disk.append(LOG, "b\n", "synced");
+  assert.equal(read(disk), "a\nb\n");
+  disk.remove(LOG);
 });
 
 test("a failed sync closes the disk for writing alone, and says so once", (t) => {

@@ -828,7 +828,8 @@ mod platform {
         /// for.
         pub(super) fn names(&self) -> io::Result<Vec<String>> {
             let mut names = Vec::new();
-            for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            // It opens the directory once more, and that may be interrupted as any opening.
+            for entry in retry_on_intr(|| rustix::fs::Dir::read_from(&self.fd))? {
                 let entry = entry?;
                 let is_candidate = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
                 if is_candidate && let Ok(name) = CStr::to_str(entry.file_name()) {

@@ -44,6 +44,12 @@ fn every_system_call_fails_or_is_the_last_and_nothing_acknowledged_is_lost() {
     report("calls", begun, calls::run(&mut Bound::ordinary(1_600), host()));
 }
 
+/// The comparison itself can fail.
+#[test]
+fn what_a_log_has_lost_or_changed_is_found() {
+    report("calls control", Instant::now(), calls::control());
+}
+
 #[test]
 fn nothing_outside_of_the_store_is_made_or_opened_for_writing() {
     must_not_be_missing(without_strace());

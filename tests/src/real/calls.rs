@@ -190,6 +190,55 @@ pub fn trace_writes(host: Host) -> Result<Tally, String> {
     Ok(tally)
 }
 
+/// That the comparison can fail: a store whose log has lost, or changed, what was acknowledged is found; one that ends in
+/// zeros, as power cuts leave it, is whole.
+///
+/// Errors: what was not found, or found wrongly.
+pub fn control() -> Result<Tally, String> {
+    let place = place("calls-control")?;
+    let scripts = scripts::all()?;
+    let script = scripts.get(1).cloned().ok_or("there is no second script")?;
+    let (base, store, file) = (place.join("base"), place.join("store"), place.join("script.json"));
+    prepare(&script, &base)?;
+    let steps = script.steps.len();
+    let observed = observe_steps(&script, &base, &place.join("done"))?;
+    let script = Rehearsed { script, base, file, observed, answers: Vec::new() };
+    let said = Acks { steps, done: true, ..Acks::default() };
+    let mut tally = Tally::new();
+    let mut check = |what: &str, is_harm: bool, change: &dyn Fn(Vec<u8>) -> Vec<u8>| -> Result<(), String> {
+        copy(&place.join("done"), &store)?;
+        let logs = files(&store.join("sessions"));
+        let has_message =
+            |log: &&PathBuf| fs::read(log).is_ok_and(|bytes| find(&bytes, b"buffered").is_some());
+        let log = logs.iter().find(has_message).ok_or("no log holds the messages")?;
+        let bytes = fs::read(log).map_err(|error| error.to_string())?;
+        fs::write(log, change(bytes)).map_err(|error| error.to_string())?;
+        count(&mut tally, "changed logs judged", 1);
+        match (check_store(&store, &said, &script), is_harm) {
+            (Err(_), true) | (Ok(()), false) => Ok(()),
+            (Ok(()), true) => Err(format!("{what}: nothing was found")),
+            (Err(found), false) => Err(format!("{what}: {found}")),
+        }
+    };
+    check("nothing changed", false, &|bytes| bytes)?;
+    check("a removed record", true, &|bytes| {
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        lines.filter(|line| find(line, b"buffered").is_none()).flatten().copied().collect()
+    })?;
+    check("a changed byte", true, &|mut bytes| {
+        if let Some(byte) = find(&bytes, b"buffered").and_then(|at| bytes.get_mut(at)) {
+            *byte ^= 1;
+        }
+        bytes
+    })?;
+    check("a tail of zeros", false, &|bytes| [bytes, vec![0; 300]].concat())?;
+    Ok(tally)
+}
+
+fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text)
+}
+
 /// Whether a line of a trace is a call that can change the file system.
 fn changes(line: &str) -> bool {
     // With `-f` the process stands in front.

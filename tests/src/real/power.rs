@@ -149,8 +149,12 @@ pub fn control(file_system: FileSystem, lie: Lie, cuts: u64) -> Result<Tally, St
     for seed in 0..cuts {
         disk.clear()?;
         let mut told = Vec::new();
-        // The store itself may be gone: that is a loss too.
-        let faults = cycle(&disk, seed, &[Host::Rust; 2], wrap, &mut told).unwrap_or_else(|what| vec![what]);
+        // What honest writers have left is there: so it is the lie that loses.
+        let before = cycle(&disk, seed, &[Host::Rust], &[], &mut told)?;
+        if !before.is_empty() {
+            return Err(format!("lost before any lie: {before:?}"));
+        }
+        let faults = cycle(&disk, cuts + seed, &[Host::Rust; 2], wrap, &mut told)?;
         if !faults.is_empty() {
             let mut tally = Tally::new();
             count(&mut tally, "losses found", faults.len() as u64);
@@ -194,7 +198,11 @@ fn cycle(
     if !store.exists() {
         return Ok(vec!["the store is gone".into()]);
     }
-    let mut faults = compare(told, &hold(&store)?);
+    let held = match hold(&store) {
+        Ok(held) => held,
+        Err(what) => return Ok(vec![what]),
+    };
+    let mut faults = compare(told, &held);
     // What was not acknowledged may be torn in any way.
     let findings = scripts::doctor(&store, &["damage"])?;
     faults.extend(findings.iter().map(|finding| format!("the doctor finds {finding}")));
