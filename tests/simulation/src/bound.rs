@@ -43,10 +43,15 @@ impl Bound {
         Self::seeds(first..first + count)
     }
 
+    /// The first seed that was not begun.
+    pub fn first_left(&self) -> u64 {
+        self.seeds.start
+    }
+
     /// The next seed, if there is time and it is among them.
     pub fn next_seed(&mut self) -> Option<u64> {
         let is_time_left = self.until.is_none_or(|until| Instant::now() < until);
-        self.seeds.next().filter(|_| is_time_left)
+        if is_time_left { self.seeds.next() } else { None }
     }
 
     /// Does the work of every seed, in two threads, and counts the seeds as `seeds`. Errors: the first failure, with

@@ -30,7 +30,7 @@ use sessile::{Message, NewSession, Select, StoredMessage};
 
 use super::scripts::{self, GAVE_UP, Maker, Script, lasting};
 use super::{copy, count, files, place, program, skipped, without_strace};
-use crate::bound::{Bound, Tally};
+use crate::bound::{Bound, Tally, add};
 use crate::hosts::Host;
 
 /// Cases that run at the same time.
@@ -143,7 +143,7 @@ pub fn run(bound: &mut Bound, host: Host) -> Result<Tally, String> {
     });
     let mut tally = Tally::new();
     for part in tallies {
-        super::add(&mut tally, part?);
+        add(&mut tally, part?);
     }
     count(
         &mut tally,

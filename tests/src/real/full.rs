@@ -8,7 +8,7 @@ use std::process::Command;
 use super::power::is_root;
 use super::writers::{Told, Writer, compare, hold};
 use super::{count, has_program, must, place, scripts, skipped, without_strace};
-use crate::bound::{Bound, Tally};
+use crate::bound::{Bound, Tally, add};
 use crate::hosts::Host;
 
 /// How much the small file system holds.
@@ -39,7 +39,7 @@ pub fn run(bound: &mut Bound, host: Host) -> Result<Tally, String> {
                     host.name()
                 )
             })?;
-            super::add(&mut tally, part);
+            add(&mut tally, part);
         }
     }
     Ok(tally)

@@ -29,13 +29,6 @@ pub fn count(tally: &mut Tally, what: &str, number: u64) {
     *tally.entry(what.to_owned()).or_default() += number;
 }
 
-/// Adds up two tallies.
-pub fn add(tally: &mut Tally, other: Tally) {
-    for (what, number) in other {
-        count(tally, &what, number);
-    }
-}
-
 /// The tally of a part that this machine cannot run.
 pub fn skipped(reason: &str) -> Tally {
     [(format!("skipped: {reason}"), 1)].into()
