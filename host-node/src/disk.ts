@@ -571,7 +571,7 @@ export class Disk {
       let filled = 0;
       while (filled < wanted) {
         const at = filled;
-        const count = attempt("read", path, () => fs.readSync(fd, bytes, at, wanted - at, offset + at));
+        const count = attempt("read", path, () => readAt(fd, bytes.subarray(at, wanted), offset + at));
         if (count === 0) break;
         filled += count;
       }
@@ -733,12 +733,23 @@ function patiently<T>(operate: () => T): T {
   }
 }
 
-/** Does what is worth an attempt and harms nothing where it fails. */
+/** Reads again what was interrupted: of all calls, libuv leaves reading and closing alone to their callers. */
+function readAt(fd: number, bytes: Uint8Array, offset: number): number {
+  for (;;) {
+    try {
+      return fs.readSync(fd, bytes, 0, bytes.length, offset);
+    } catch (error) {
+      if (codeOf(error) !== "EINTR") throw error;
+    }
+  }
+}
+
 /** Closes a descriptor. An error says nothing: what matters was synced before, and said then, and the rest was read. */
 function close(fd: number): void {
   quietly(() => fs.closeSync(fd));
 }
 
+/** Does what is worth an attempt and harms nothing where it fails. */
 function quietly(operate: () => void): void {
   try {
     operate();

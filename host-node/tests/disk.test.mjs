@@ -279,6 +279,25 @@ test("an error of a close says nothing: what matters was synced before", (t) => 
   disk.remove(LOG);
 });
 
+test("an interrupted read is made again", (t) => {
+  const disk = open(scratch(t));
+  disk.create(LOG, "a\n");
+  const { readSync } = system;
+  let interrupted = 0;
+  system.readSync = (...args) => {
+    interrupted += 1;
+    if (interrupted > 1) return readSync(...args);
+    throw Object.assign(new Error("EINTR: interrupted system call, read"), { code: "EINTR" });
+  };
+  syncBuiltinESMExports();
+  t.after(() => {
+    system.readSync = readSync;
+    syncBuiltinESMExports();
+  });
+  assert.equal(read(disk), "a\n");
+  assert.equal(interrupted, 2);
+});
+
 test("a failed sync closes the disk for writing alone, and says so once", (t) => {
   for (const operation of ["append", "sync", "create", "directory"]) {
     const root = scratch(t);

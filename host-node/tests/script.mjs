@@ -6,11 +6,18 @@ import { call } from "./support/calls.mjs";
 
 const TRIES = 3;
 const GAVE_UP = 9;
+const UNHEARD = 8;
 
 const [root, acks, script] = process.argv.slice(2);
 const steps = JSON.parse(readFileSync(script, "utf8"));
 const log = openSync(acks, "a", 0o600);
-const say = (line) => writeSync(log, `${JSON.stringify(line)}\n`);
+const say = (line) => {
+  try {
+    writeSync(log, `${JSON.stringify(line)}\n`);
+  } catch {
+    process.exit(UNHEARD);
+  }
+};
 const kept = new Map();
 
 function fill(value) {

@@ -12,7 +12,7 @@ from typing import Any
 import sessile
 from calls import call
 
-TRIES, GAVE_UP = 3, 9
+TRIES, GAVE_UP, UNHEARD = 3, 9, 8
 
 
 class Script:
@@ -25,7 +25,10 @@ class Script:
 
     def say(self, **line: Any) -> None:
         """Writes a line, in one write."""
-        os.write(self.log, (json.dumps(line) + "\n").encode())
+        try:
+            os.write(self.log, (json.dumps(line) + "\n").encode())
+        except OSError:
+            sys.exit(UNHEARD)
 
     def open(self) -> sessile.Store:
         for _ in range(TRIES):

@@ -22,6 +22,9 @@ use crate::hosts::repository;
 pub const TRIES: u64 = 3;
 /// The program's exit code where it has given up.
 pub const GAVE_UP: i32 = 9;
+/// The exit code of a program in another language whose acknowledgement could not be written: an interpreter's own
+/// calls come in no fixed order, and the fault has met the wrong file.
+pub const UNHEARD: i32 = 8;
 
 /// A script.
 #[derive(Clone, Debug)]
