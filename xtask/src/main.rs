@@ -25,6 +25,7 @@ cargo xtask <command>
   build    make the component, every program, and the packages of Node and Python
   demo     store, fork, revert and kill: the store at work on real sessions
   test     run all tests, in every language
+  torture  the parts of the proof for hours: [PART...] [--minutes N] [--seed N] [--count N]
   lint     check formatting, lints and types
   package  make what is published, in target/package
   audit    check licences, sources and known vulnerabilities of what this is made with
@@ -60,12 +61,28 @@ fn run(args: &[String]) -> Result<()> {
             build(Missing::Fail)?;
             packages::package()?;
             cargo(&["test", "--quiet"])?;
+            // In a build of its own, which nothing else takes anything from: the core with faults in it.
+            cargo(&[
+                "test",
+                "--quiet",
+                "--package",
+                "sessile-simulation",
+                "--features",
+                "planted",
+                "--test",
+                "planted",
+            ])?;
             packages::test()
         }
         // Names and options of cargo's tests say nothing to the others.
         ["test", rest @ ..] => {
             build(Missing::Fail)?;
             cargo(&[&["test", "--quiet"], rest].concat())
+        }
+        ["torture", rest @ ..] => {
+            build(Missing::Fail)?;
+            let program = root().join("target/debug").join(format!("torture{}", env::consts::EXE_SUFFIX));
+            execute(Command::new(program).args(rest))
         }
         ["lint"] => lint(),
         ["audit"] => audit::audit(),

@@ -56,7 +56,7 @@ impl Bound {
 
     /// Does the work of every seed, in two threads, and counts the seeds as `seeds`. Errors: the first failure, with
     /// its seed; no more seeds are begun behind it.
-    pub fn work(self, one: impl Fn(u64) -> Result<Tally, String> + Sync) -> Result<Tally, String> {
+    pub fn work(&mut self, one: impl Fn(u64) -> Result<Tally, String> + Sync) -> Result<Tally, String> {
         let (bound, result) = (Mutex::new(self), Mutex::new(Ok(Tally::new())));
         let worker = || {
             loop {

@@ -12,17 +12,6 @@ use crate::model::{Model, compare, run};
 use crate::scripts;
 use crate::sim::{Disk, Random, SimDisk, SimHost};
 
-/// What a part does with one seed.
-pub type One = fn(u64) -> Result<Tally, String>;
-
-/// The parts, by name, and what they do in a line.
-pub const PARTS: [(&str, &str, One); 4] = [
-    ("crashes", "random operations, stopped at every call and inside of every write", crashes),
-    ("races", "two operations at once in a random order of calls, stopped everywhere", races),
-    ("errors", "random operations, where every call fails in every way", errors),
-    ("histories", "long random histories of several processes, compared with the model", histories),
-];
-
 fn counted(what: &str, count: u64) -> Tally {
     Tally::from([(what.to_owned(), count)])
 }
