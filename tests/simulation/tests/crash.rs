@@ -175,7 +175,7 @@ fn random_races_survive_every_crash() {
 fn every_flipped_bit_is_harmless_or_reported() {
     for base in bases() {
         let flips = Flips::new(&base).unwrap();
-        let bound = Bound::ordinary(flips.bytes());
+        let mut bound = Bound::ordinary(flips.bytes());
         let tally = bound.work(|byte| flips.byte(byte)).unwrap_or_else(|failure| panic!("{failure}"));
         println!("{}: {tally:?}", base.name);
     }

@@ -33,7 +33,7 @@ fn long_histories_with_checkpoints_answer_as_the_model_does() {
 #[test]
 fn two_operations_at_once_are_as_if_one_had_come_first() {
     let pairs = Pairs::new();
-    let bound = Bound::ordinary(pairs.count());
+    let mut bound = Bound::ordinary(pairs.count());
     let tally = bound.work(|seed| pairs.all_orders(seed)).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally:?}");
 }
@@ -41,7 +41,7 @@ fn two_operations_at_once_are_as_if_one_had_come_first() {
 #[test]
 fn three_operations_at_once_are_as_if_they_had_come_one_after_another() {
     let pairs = Pairs::new();
-    let bound = Bound::ordinary(5_000);
+    let mut bound = Bound::ordinary(5_000);
     let tally = bound.work(|seed| pairs.three(seed)).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally:?}");
 }
