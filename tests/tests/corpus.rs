@@ -13,6 +13,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use sessile_core::Sessions;
+use sessile_simulation::parts;
+use sessile_tests::bound::{Bound, Tally};
 use sessile_tests::corpus::run;
 
 fn cases() -> Vec<(String, Value)> {
@@ -51,4 +53,20 @@ fn every_case_gives_equal_answers_and_bytes_natively_and_in_the_component() {
     assert!(failed.is_empty(), "{} of {count} cases differ:\n{}", failed.len(), failed.join("\n"));
     assert!(count >= 45, "only {count} cases were found");
     println!("corpus: {count} cases, natively and in the component");
+}
+
+/// A sample of what the simulation does with the native core, with the component: the same answers and the same bytes.
+#[test]
+fn random_histories_leave_the_same_bytes_natively_and_in_the_component() {
+    let both = |seed: u64| {
+        let native = parts::history(sessile_core::Store::open, seed, 60, 4)?;
+        let component = parts::history(sessile::ComponentStore::open, seed, 60, 4)?;
+        if native.same_bytes(&component) {
+            Ok(Tally::new())
+        } else {
+            Err("the two leave different bytes".to_owned())
+        }
+    };
+    let tally = Bound::ordinary(200).work(both).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{tally:?}");
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "numbers drawn below a length")]
 
-use sessile_core::{OpenOptions, Sessions, Store};
+use sessile_core::{Error, OpenOptions, Sessions, Store};
 
 use crate::bound::Tally;
 use crate::explore::{Act, Base, Script, explore};
@@ -69,25 +69,31 @@ pub fn errors(seed: u64) -> Result<Tally, String> {
 
 /// A history of 200 steps.
 pub fn histories(seed: u64) -> Result<Tally, String> {
-    history(seed, 200, 6).map(|()| counted("steps", 200))
+    history(Store::open, seed, 200, 6).map(|_| counted("steps", 200))
 }
 
 /// A history of 1,500 steps in two sessions: with checkpoints.
 pub fn long_histories(seed: u64) -> Result<Tally, String> {
-    history(seed + 1_000_000, 1_500, 2).map(|()| counted("steps", 1_500))
+    history(Store::open, seed + 1_000_000, 1_500, 2).map(|_| counted("steps", 1_500))
 }
 
-/// A random history of one to three processes on one store: every answer and every state is the model's.
-pub fn history(seed: u64, steps: usize, sessions_max: usize) -> Result<(), String> {
+/// A random history of one to three processes on one store: every answer and every state is the model's. `open` opens
+/// the store natively or as a component. Returns the disk at the end: the same seed leaves the same bytes.
+pub fn history<S: Sessions>(
+    open: impl Fn(SimHost, OpenOptions) -> Result<S, Error>,
+    seed: u64,
+    steps: usize,
+    sessions_max: usize,
+) -> Result<Disk, String> {
     let disk = SimDisk::new(Disk::default());
     let mut random = Random::new(seed ^ 0xaaaa);
     let processes = 1 + random.below(3);
     let mut next_process = processes;
-    let open = |process: u64| {
+    let open = |process: u64, read_only: bool| {
         let host = SimHost::new(&disk, (seed << 10) + process);
-        Store::open(host, OpenOptions::default()).map_err(|error| format!("open: {error:?}"))
+        open(host, OpenOptions { read_only }).map_err(|error| format!("open: {error:?}"))
     };
-    let mut stores: Vec<Store<SimHost>> = (0..processes).map(open).collect::<Result<_, _>>()?;
+    let mut stores: Vec<S> = (0..processes).map(|process| open(process, false)).collect::<Result<_, _>>()?;
     let mut generator = Generator::new(seed);
     let mut model = Model::default();
     let mut trace: Vec<String> = Vec::new();
@@ -105,16 +111,12 @@ pub fn history(seed: u64, steps: usize, sessions_max: usize) -> Result<(), Strin
         if kinds != ours {
             return Err(told(&format!("answers {theirs:?}, not {ours:?}")));
         }
-        let check =
-            |store: &mut Store<SimHost>| compare(store, &model).map(|_| ()).map_err(|error| told(&error));
+        let check = |store: &mut S| compare(store, &model).map(|_| ()).map_err(|error| told(&error));
         match random.below(24) {
             0..=2 => check(&mut stores[random.below(processes) as usize])?,
             6 => {
                 let written = disk.written();
-                let host = SimHost::new(&disk, (seed << 10) + 999);
-                let mut store = Store::open(host, OpenOptions { read_only: true })
-                    .map_err(|error| told(&format!("{error:?}")))?;
-                check(&mut store)?;
+                check(&mut open(999, true)?)?;
                 if disk.written() != written {
                     return Err(told("reading wrote"));
                 }
@@ -122,12 +124,12 @@ pub fn history(seed: u64, steps: usize, sessions_max: usize) -> Result<(), Strin
             7 => {
                 stores[place].close().map_err(|error| told(&format!("{error:?}")))?;
                 next_process += 1;
-                stores[place] = open(next_process)?;
+                stores[place] = open(next_process, false)?;
             }
             8 => {
                 // Killed, without a goodbye to the catalogue.
                 next_process += 1;
-                stores[place] = open(next_process)?;
+                stores[place] = open(next_process, false)?;
             }
             _ => {}
         }
@@ -135,5 +137,6 @@ pub fn history(seed: u64, steps: usize, sessions_max: usize) -> Result<(), Strin
     for store in &mut stores {
         store.close().map_err(|error| format!("close: {error:?}"))?;
     }
-    compare(&mut open(998)?, &model).map(|_| ()).map_err(|difference| format!("at the end: {difference}"))
+    compare(&mut open(998, false)?, &model).map_err(|difference| format!("at the end: {difference}"))?;
+    Ok(disk.disk())
 }

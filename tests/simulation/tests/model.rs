@@ -13,7 +13,8 @@
     reason = "tests stop at the first surprise"
 )]
 
-use sessile_simulation::bound::Bound;
+use sessile_core::Store;
+use sessile_simulation::bound::{Bound, Tally};
 use sessile_simulation::pairs::Pairs;
 use sessile_simulation::parts;
 
@@ -26,6 +27,16 @@ fn random_histories_answer_as_the_model_does() {
 #[test]
 fn long_histories_with_checkpoints_answer_as_the_model_does() {
     let tally = Bound::ordinary(12).work(parts::long_histories).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{tally:?}");
+}
+
+#[test]
+fn the_same_seed_leaves_the_same_bytes() {
+    let twice = |seed: u64| {
+        let [one, other] = [0, 1].map(|_| parts::history(Store::open, seed, 100, 4));
+        if one?.same_bytes(&other?) { Ok(Tally::new()) } else { Err("the second time differs".to_owned()) }
+    };
+    let tally = Bound::ordinary(200).work(twice).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally:?}");
 }
 
