@@ -21,9 +21,12 @@ enum Outcome {
     Cannot(String),
 }
 
+/// What is checked, and how.
+type Check = (&'static str, fn() -> Outcome);
+
 /// Runs every check that can be run, and says which cannot.
 pub(crate) fn audit() -> Result<()> {
-    let checks: [(&str, fn() -> Outcome); 4] = [
+    let checks: [Check; 4] = [
         ("licences, bans and sources of the crates", || deny(&["licenses", "bans", "sources"])),
         ("known vulnerabilities of the crates", || deny(&["advisories"])),
         ("known vulnerabilities of the npm packages", npm),
