@@ -18,7 +18,7 @@ use crate::record::{
     CatalogueRecord, EntryRecord, MARKER, OpenRecord, Record, RefRecord, leading_record, occurrences,
 };
 use crate::scan::{Damage, Visitor, scan};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 const DIRECTORY: &str = "catalogue";
 /// A log of this size is always good enough; a larger one may have a fourth of the snapshot's size.
@@ -369,18 +369,24 @@ fn from_log(host: &mut impl Host, name: &Name) -> Result<Option<EntryRecord>> {
     let prefix = format!("{}-", name.as_str());
     let files = host.list(&name.directory(), &prefix, 1000)?;
     let last = files.iter().rfind(|file| file.name.starts_with(&prefix));
-    Ok(last
-        .and_then(|file| Name::parse_log(&file.name))
-        .and_then(|(name, generation)| from_generation(host, &name, generation)))
+    match last.and_then(|file| Name::parse_log(&file.name)) {
+        Some((name, generation)) => from_generation(host, &name, generation),
+        None => Ok(None),
+    }
 }
 
-/// What cannot be read is not listed; doctor names it.
-fn from_generation(host: &mut impl Host, name: &Name, generation: u32) -> Option<EntryRecord> {
+/// What is damaged is not listed; doctor names it. What the disk does not give now may be given later: to leave it out
+/// would tell the caller that it is not there, and a catalogue that is made meanwhile would say so for good.
+fn from_generation(host: &mut impl Host, name: &Name, generation: u32) -> Result<Option<EntryRecord>> {
     if name.is_system() {
-        return None;
+        return Ok(None);
     }
-    let log = Log::load(host, &name.log(generation), None).ok();
-    log.filter(|log| log.state().begun() && log.state().end != Some(End::Purged)).map(|log| entry(&log, None))
+    let log = match Log::load(host, &name.log(generation), None) {
+        Err(error) if error.kind == ErrorKind::Unavailable => return Err(error),
+        log => log.ok(),
+    };
+    let log = log.filter(|log| log.state().begun() && log.state().end != Some(End::Purged));
+    Ok(log.map(|log| entry(&log, None)))
 }
 
 /// The entries of all sessions, from their logs.
@@ -401,10 +407,11 @@ pub fn from_logs(host: &mut impl Host) -> Result<Vec<EntryRecord>> {
             }
         }
     }
-    Ok(highest
-        .into_iter()
-        .filter_map(|(name, generation)| from_generation(host, &name, generation))
-        .collect())
+    let mut entries = Vec::new();
+    for (name, generation) in highest {
+        entries.extend(from_generation(host, &name, generation)?);
+    }
+    Ok(entries)
 }
 
 fn path_of(generation: u32) -> String {

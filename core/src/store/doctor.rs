@@ -7,7 +7,6 @@ use std::hash::{Hash as _, Hasher as _};
 use serde::Serialize;
 
 use super::{Store, key_of, queue_of};
-use crate::Result;
 use crate::catalogue::{from_logs, settled};
 use crate::fold::{End, State};
 use crate::host::{DirEntry, FsErrorKind, Host};
@@ -15,6 +14,7 @@ use crate::id::Name;
 use crate::limits::PAGE_SESSIONS_MAX;
 use crate::log::Log;
 use crate::record::{EntryRecord, Record};
+use crate::{ErrorKind, Result};
 
 /// What the doctor finds. Its JSON is described in docs/format.md, "The report".
 #[derive(Debug, Default, Serialize)]
@@ -89,7 +89,7 @@ struct Finding {
 
 #[derive(Debug, Default, Serialize)]
 struct CatalogueReport {
-    /// `current`, `stale` or `missing`.
+    /// `current`, `stale`, `missing` or [`UNKNOWN`].
     state: &'static str,
     /// Sessions that it lacks.
     missing: Vec<String>,
@@ -99,6 +99,8 @@ struct CatalogueReport {
     wrong: Vec<String>,
 }
 
+/// The state of a catalogue that cannot be compared with all logs, because the disk does not give one of them.
+const UNKNOWN: &str = "unknown";
 /// Findings that are no harm: what nobody has acknowledged, or what awaits its removal.
 const HARMLESS: [&str; 3] = ["unfinished-record", "leftover", "unfinished-rewrite"];
 
@@ -155,7 +157,13 @@ impl<H: Host> Store<H> {
             Ok(())
         })?;
         self.examine_files(&mut rounds)?;
-        rounds.report.catalogue = self.examine_catalogue()?;
+        rounds.report.catalogue = match self.examine_catalogue() {
+            // A finding names the log that the disk does not give; nothing is made anew without it.
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                CatalogueReport { state: UNKNOWN, ..CatalogueReport::default() }
+            }
+            examined => examined?,
+        };
         if repair {
             self.repair(&mut rounds)?;
         }
@@ -167,7 +175,7 @@ impl<H: Host> Store<H> {
 
     /// Makes anew what is derived, and removes what others have meant to remove.
     fn repair(&mut self, rounds: &mut Rounds) -> Result<()> {
-        if rounds.report.catalogue.state != "current" {
+        if !["current", UNKNOWN].contains(&rounds.report.catalogue.state) {
             let now = self.host.now_ms();
             self.catalogue.rebuild(&mut self.host, now)?;
             rounds.report.repaired.push("catalogue rebuilt from the logs".into());

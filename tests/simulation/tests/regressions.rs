@@ -449,3 +449,40 @@ fn who_finds_a_session_in_the_trash_is_told_of_that_one_though_another_restores_
     });
     assert!(told.facts.trashed.is_some(), "{told:?}");
 }
+
+/// A log that could not be read just once was left out of the list without a word, and of a catalogue that was made
+/// meanwhile for good.
+#[test]
+fn a_log_that_cannot_be_read_for_a_moment_is_not_left_out() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    let fault = |at| Fault { at, kind: FsErrorKind::Unavailable, stage: Stage::Bytes(0), later: Later::Fine };
+    let listed = |store: &mut Store<SimHost>| {
+        let listed = store.list(&ListQuery::default());
+        listed.map(|page| page.sessions.iter().any(|session| session.id == "a"))
+    };
+    let without_catalogue = {
+        let mut disk = disk.disk();
+        disk.remove_below("catalogue/");
+        disk
+    };
+    for at in 0..40 {
+        for image in [disk.disk(), without_catalogue.clone()] {
+            let disk = SimDisk::new(image);
+            let mut other = open(&disk, 2);
+            other.host_mut().reset_counts();
+            other.host_mut().set_fault(Some(fault(at)));
+            match listed(&mut other) {
+                Ok(is_there) => assert!(is_there, "a fault at call {at}: the list has not the session"),
+                Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable, "a fault at call {at}"),
+            }
+            let mut other = open(&disk, 3);
+            other.host_mut().reset_counts();
+            other.host_mut().set_fault(Some(fault(at)));
+            let _ = other.create(&NewSession { id: Some("b".into()), ..NewSession::default() });
+            assert!(listed(&mut open(&disk, 4)).unwrap(), "a fault at call {at}: nobody lists the session");
+        }
+    }
+}
