@@ -359,7 +359,14 @@ pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<E
         Some(entry) if !entry.gone && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => {
             Some(entry.clone())
         }
-        _ => from_log(host, &name)?,
+        known => match (from_log(host, &name), known) {
+            // One log that the disk does not give shall not take the list of all others with it, as long as anything
+            // is known of it.
+            (Err(error), Some(entry)) if error.kind == ErrorKind::Unavailable && !entry.gone => {
+                Some(entry.clone())
+            }
+            (current, _) => current?,
+        },
     };
     Ok(current.map(|entry| EntryRecord { writers: known.writers.clone(), done: None, ..entry }))
 }
