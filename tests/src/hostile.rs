@@ -3,6 +3,11 @@
 //! A verdict is `ok` or the kind of an error. The same tables are carried out by the program `hostile` of every other
 //! host; [`prepare`] makes for all of them the stores in which something foreign stands in place of a file.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a testkit: the tables are ours, and a member that is missing is null"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -425,7 +430,7 @@ fn files(engine: Engine, out: &Path) -> Result<Report> {
         for mode in ["read", "write"] {
             let got = probe(&mut report, &table, mode, &root, engine);
             let what = || format!("{} in place of {}", text_of(case, "thing"), text_of(case, "file"));
-            let got = got.with_context(&what)?;
+            let got = got.with_context(what)?;
             report.require(got == case[mode], || format!("{}, to {mode}: {got} for {}", what(), case[mode]));
         }
     }

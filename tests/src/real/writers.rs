@@ -30,7 +30,7 @@ pub fn text(name: &str, number: u64) -> String {
 
 /// The session of a writer's message.
 pub fn session(name: &str, number: u64) -> &str {
-    if number % 3 == 0 { "shared" } else { name }
+    if number.is_multiple_of(3) { "shared" } else { name }
 }
 
 /// A writer that runs.
