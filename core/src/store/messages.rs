@@ -278,7 +278,7 @@ impl<H: Host> Store<H> {
                     continue;
                 }
                 let theirs = (segment.a + (from - first), segment.a + (to - first));
-                let read = self.segment_messages(&segment, theirs, bytes_max - bytes)?;
+                let read = self.segment_messages(&segment, theirs, bytes_max - bytes, cached.is_copied)?;
                 bytes += read.iter().map(|stored| stored.json.len()).sum::<usize>();
                 all.extend(read.into_iter().map(|stored| {
                     let seq = first + (stored.seq - segment.a);
@@ -287,7 +287,7 @@ impl<H: Host> Store<H> {
             }
         }
         for over in &beginning.over {
-            if let Some(mut log) = self.parent_log(over)? {
+            if let Some(mut log) = self.parent_log(over, cached.is_copied)? {
                 log.index_from(&mut self.host, 0)?;
                 log.change(&mut self.host, &mut all, over.z)?;
             }
@@ -300,18 +300,20 @@ impl<H: Host> Store<H> {
         segment: &Segment,
         range: (u64, u64),
         bytes_max: usize,
+        is_copied: bool,
     ) -> Result<Vec<Stored>> {
-        let Some(mut log) = self.parent_log(segment)? else { return Ok(Vec::new()) };
+        let Some(mut log) = self.parent_log(segment, is_copied)? else { return Ok(Vec::new()) };
         log.index_from(&mut self.host, range.0 - 1)?;
         log.messages(&mut self.host, &[range], bytes_max)
     }
 
-    /// The log of a segment as it was at the time of the fork. One that is gone, or no log any more, makes its messages
-    /// unreadable, not the fork.
-    fn parent_log(&mut self, segment: &Segment) -> Result<Option<Log>> {
+    /// The log of a segment as it was at the time of the fork; `None` where it is gone. One that is no log any more
+    /// makes its messages unreadable, not the fork; who writes anew what he reads is told.
+    fn parent_log(&mut self, segment: &Segment, is_copied: bool) -> Result<Option<Log>> {
         let until = Some(segment.u).filter(|_| !planted(Planted::ForkSeesLater));
         match Log::load(&mut self.host, &Name::of(&segment.s)?.log(segment.g), until) {
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) => Ok(None),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind == ErrorKind::Damaged && !is_copied => Ok(None),
             log => log.map(Some),
         }
     }

@@ -75,6 +75,8 @@ pub(crate) struct Cached {
     marked_at: Option<u64>,
     /// Whether this instance has appended what may not be on the disk yet.
     unsynced: bool,
+    /// Whether what is read is written anew, so that nothing may be passed over.
+    is_copied: bool,
     used: u64,
 }
 
@@ -96,6 +98,7 @@ impl Cached {
             written: false,
             marked_at: None,
             unsynced: false,
+            is_copied: false,
             used: 0,
         }
     }

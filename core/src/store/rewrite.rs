@@ -172,6 +172,7 @@ impl<H: Host> Store<H> {
         let state = old.state().clone();
         let mut cached = super::Cached::new(Log::load(&mut self.host, old.path(), None)?);
         cached.log.index_whole(&mut self.host)?;
+        cached.is_copied = true;
         let beginning = self.beginning(&mut cached)?;
         let detach = why == Rewrite::Detach;
         let mut writer = Writer::begin(&state, if detach { Beginning::default() } else { beginning })?;
