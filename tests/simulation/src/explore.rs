@@ -22,7 +22,7 @@
     reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -209,37 +209,26 @@ fn play(script: &Script, base: &Base) -> Result<Recording, String> {
 
 /// The model before each operation and behind the last. Those that ran at the same time may count in either order.
 fn models_of(done: &mut [Done], base: &Base) -> Result<Vec<Model>, String> {
+    let overlap = |done: &[Done], first: usize| match done.get(first..first + 2) {
+        Some([one, other]) => one.start < other.end && other.start < one.end,
+        _ => false,
+    };
     let mut models = vec![base.model.clone()];
-    let mut place = 0;
-    let mut swapped = false;
-    while place < done.len() {
-        match after(&models[place], &done[place], base) {
-            Ok(model) => {
-                models.push(model);
-                (place, swapped) = (place + 1, false);
+    // Each two neighbours change places once at most: where neither order fits, there is none.
+    let mut swapped: BTreeSet<usize> = BTreeSet::new();
+    while let Some(next) = done.get(models.len() - 1) {
+        let place = models.len() - 1;
+        match after(&models[place], next, base) {
+            Ok(model) => models.push(model),
+            Err(difference) => {
+                // It may come behind its successor; or its predecessor was right only behind it.
+                let mut pairs = [Some(place), place.checked_sub(1)].into_iter().flatten();
+                let pair = pairs.find(|pair| !swapped.contains(pair) && overlap(done, *pair));
+                let Some(pair) = pair else { return Err(difference) };
+                swapped.insert(pair);
+                models.truncate(pair + 1);
+                done.swap(pair, pair + 1);
             }
-            Err(_)
-                if !swapped
-                    && done
-                        .get(place + 1)
-                        .is_some_and(|next| next.start < done[place].end && done[place].start < next.end) =>
-            {
-                done.swap(place, place + 1);
-                swapped = true;
-            }
-            // The first of two was right only before the second.
-            Err(_)
-                if !swapped
-                    && place > 0
-                    && done[place - 1].start < done[place].end
-                    && done[place].start < done[place - 1].end =>
-            {
-                place -= 1;
-                models.truncate(place + 1);
-                done.swap(place, place + 1);
-                swapped = true;
-            }
-            Err(difference) => return Err(difference),
         }
     }
     Ok(models)
