@@ -99,6 +99,7 @@ pub fn entry(log: &Log, done: Option<&str>) -> EntryRecord {
         facts: state.facts.clone(),
         done: done.map(str::to_owned),
         gone: state.end == Some(End::Purged),
+        sealed: matches!(state.end, Some(End::Sealed(_))),
         writers: BTreeMap::new(),
     }
 }
@@ -149,6 +150,7 @@ impl Catalogue {
             facts: Facts::default(),
             done: Some(writer.to_owned()),
             gone: true,
+            sealed: false,
             writers: BTreeMap::new(),
         };
         self.append(host, now, &Record::Entry(Box::new(entry)), Durability::Buffered)
@@ -354,9 +356,15 @@ pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<E
     let name = Name::of(id)?;
     let current = match &known.entry {
         Some(entry) if entry.gone && known.writers.is_empty() => None,
-        Some(entry) if known.writers.is_empty() || planted(Planted::CatalogueTrusted) => Some(entry.clone()),
+        Some(entry) if known.writers.is_empty() && !entry.sealed || planted(Planted::CatalogueTrusted) => {
+            Some(entry.clone())
+        }
         // Nothing was appended since: that costs one look at the size.
-        Some(entry) if !entry.gone && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) => {
+        Some(entry)
+            if !entry.gone
+                && !entry.sealed
+                && host.stat(&name.log(entry.generation)).ok() == Some(entry.size) =>
+        {
             Some(entry.clone())
         }
         known => match (from_log(host, &name), known) {

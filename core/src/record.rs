@@ -320,6 +320,9 @@ pub struct EntryRecord {
     /// Whether the session is gone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub gone: bool,
+    /// Whether that log had ended by a seal: then another has the session by now, though this one may stay for forks.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sealed: bool,
     /// Writers that have not finished yet: writer to time. Not stored: each has an `open` record.
     #[serde(skip)]
     pub writers: BTreeMap<String, u64>,

@@ -486,3 +486,26 @@ fn a_log_that_cannot_be_read_for_a_moment_is_not_left_out() {
         }
     }
 }
+
+/// A fork kept the sealed generation, and the catalogue had an entry of it with the size that it ended with.
+#[test]
+fn a_list_takes_no_sealed_generation_for_the_session() {
+    let disk = SimDisk::new(Disk::default());
+    let (mut one, mut other) = (open(&disk, 1), open(&disk, 2));
+    create(&mut one, "a");
+    append(&mut one, "a", &WriteOptions::default());
+    fork(&mut one, "a", "b");
+    append(&mut other, "a", &WriteOptions::default());
+    disk.record();
+    one.compact("a").unwrap();
+    let next = disk.steps().into_iter().rfind(|step| step.call.path().ends_with("000002.jsonl")).unwrap();
+    disk.set(next.before);
+    // Another looks at the session between its seal and the next generation, and closes.
+    other.get("a").unwrap();
+    other.close().unwrap();
+    // Who writes next finishes the rewrite, and is killed.
+    append(&mut open(&disk, 3), "a", &WriteOptions::default());
+    let page = open(&disk, 4).list(&ListQuery::default()).unwrap();
+    let listed = page.sessions.iter().find(|session| session.id == "a").unwrap();
+    assert_eq!((listed.generation, listed.message_count), (2, 3));
+}
