@@ -367,14 +367,7 @@ pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<E
         {
             Some(entry.clone())
         }
-        known => match (from_log(host, &name), known) {
-            // One log that the disk does not give shall not take the list of all others with it, as long as anything
-            // is known of it.
-            (Err(error), Some(entry)) if error.kind == ErrorKind::Unavailable && !entry.gone => {
-                Some(entry.clone())
-            }
-            (current, _) => current?,
-        },
+        _ => from_log(host, &name)?,
     };
     Ok(current.map(|entry| EntryRecord { writers: known.writers.clone(), done: None, ..entry }))
 }

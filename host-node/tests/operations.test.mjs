@@ -124,7 +124,7 @@ both("sessions are titled, saved, shown, counted and found", async (store) => {
   assert.deepEqual(await store.directoryScope({ directory: "/a/./b/" }), { scope: "/a/b" });
   await store.fork("s", { id: "f" });
   assert.equal((await store.rootSession({ session: "f" })).session.id, "s");
-  const salvaged = await store.salvageSession({ session: "f", id: "salvaged", quarantine: true });
+  const salvaged = await store.salvageSession({ session: "f", id: "salvaged", generation: 1, quarantine: true });
   assert.deepEqual([salvaged.session.id, salvaged.unreadable, salvaged.quarantined], ["salvaged", [], true]);
 });
 

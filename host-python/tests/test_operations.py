@@ -101,7 +101,7 @@ def inside(shape: _shapes.Shape) -> _shapes.Shape:
 
 def assert_takes(store: sessile.Store, name: str, record: _shapes.Record, around: str = "%s") -> None:
     """The component takes the members of this record, in its place in a request, and of these kinds."""
-    unknown = refusal(store, name, around % '{"?":1}').partition("unknown field `?`, ")[2]
+    unknown = refusal(store, name, around % '{"nobody":1}').partition("unknown field `nobody`, ")[2]
     assert re.findall(r"`(\w+)`", unknown) == list(record.fields)
     for member, shape in record.fields.items():
         inner, place = inside(shape), around.replace("%s", f'{{"{member}":%s}}')

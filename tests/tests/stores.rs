@@ -144,7 +144,7 @@ fn report(disk: &Disk, repair: bool, open: sessile_tests::corpus::Opener<'_>) ->
 
 #[test]
 fn the_doctor_reports_damaged_stores_as_it_did_and_writes_nothing() {
-    let file = corpus("damaged/reports.json");
+    let file = corpus("reports.json");
     let mut reports = Map::new();
     for (name, disk) in damaged() {
         let (native, after) = report(&disk, false, &native);
