@@ -243,7 +243,6 @@ EVERY: list[tuple[str, dict[str, Any], Any]] = [
     ("count_sessions", {}, {"total": 1, "counters": {"active": 1}}),
     ("directory_scope", {"directory": "/a//b/../c/"}, {"scope": "/a/c"}),
     ("root_session", {"session": "s"}, {"session": {"id": "s"}}),
-    ("salvage_session", {"session": "s", "id": "salvaged"}, {"session": {"id": "salvaged"}, "unreadable": []}),
     ("current_session", {"scope": "p", "new": {"metadata": OWN, "tags": ["t"]}}, {"session": {"metadata": OWN}}),
     ("resolve_thread", {"agent_group": "g", "chat": "c", "mode": "shared"}, {"created": True}),
     ("set_routing", {"session": "s", "default": OWN, "destinations": {"x_at": OWN, "no": None}}, {"default": OWN}),
@@ -302,6 +301,7 @@ EVERY: list[tuple[str, dict[str, Any], Any]] = [
     ("apply_retention", {"scope": "w", "policy": {"max_sessions": 0}}, {"trash": [{"session_id": "s"}], "purge": []}),
     ("purge_scope", {"scope": "p"}, {"running": []}),
     ("changes", {"session": "s", "cursor": ""}, {"changes": ...}),
+    ("salvage_session", {"session": "s", "id": "salvaged"}, {"session": {"id": "salvaged"}, "unreadable": []}),
 ]
 
 
