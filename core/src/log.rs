@@ -209,8 +209,7 @@ impl Log {
     ) -> Result<Appended> {
         let durability = if planted(Planted::NoSync) { Durability::Buffered } else { durability };
         let mut data = String::new();
-        let torn = self.size > self.folded.end || self.folded.line_open;
-        if torn {
+        if self.size > self.folded.end || self.folded.line_open {
             // Somebody's torn record: it must not swallow ours.
             data.push('\n');
         }

@@ -13,17 +13,13 @@ use sessile_core::{NewSession, SessionPatch, WriteOptions};
 use crate::bound::Tally;
 use crate::explore::{Act, Base, Script, agree, prepare};
 use crate::model::Op;
+use crate::scripts::append;
 use crate::sim::Random;
 
 /// So many calls of each of two operations are interleaved in every way: 924 orders.
 const INTERLEAVED: usize = 6;
 /// More turns than any operation needs.
 const ALL: usize = 1000;
-
-fn append(id: &str, text: &str, options: WriteOptions) -> Op {
-    let message = format!(r#"{{"role":"user","parts":[{{"type":"text","text":"{text}"}}]}}"#);
-    Op::Append(id.to_owned(), vec![message], options)
-}
 
 /// What two processes do at the same time: all pairs of these.
 fn concurrent() -> Vec<Op> {
