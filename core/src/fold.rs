@@ -274,11 +274,19 @@ impl State {
     }
 
     fn append(&mut self, record: &AppendRecord<'_>) -> Verdict {
+        let is_there =
+            |keep| keep == 0 || self.path.contains(keep) || (self.count + 1..=record.n).contains(&keep);
+        if record.keep.is_some_and(|keep| !is_there(keep)) {
+            return Verdict::Rejected(Reason::NoTarget);
+        }
         // A writer that knew of more messages than are readable here has seen what is damaged now: their numbers
         // stay taken, so that later messages keep theirs.
         if record.n > self.count {
             self.path.extend(self.count + 1, record.n);
             self.count = record.n;
+        }
+        if let Some(keep) = record.keep {
+            self.path.cut(keep);
         }
         let known = if planted(Planted::NumbersWrap) { self.count % 100 } else { self.count };
         let (seq, count) = (known + 1, record.m.len() as u64);

@@ -58,9 +58,12 @@ struct Folded {
 #[derive(Debug, Default)]
 struct Index {
     floor: u64,
-    /// The number before that of the first entry: `floor`, or what a fork inherits.
+    /// The number before that of the first message: `floor`, or what a fork inherits.
     base: u64,
+    /// Ascending by number.
     entries: Vec<Entry>,
+    /// The numbers between the entries, ascending: what takes memory is what can be read, and not what a number claims.
+    gaps: Vec<Chain>,
     /// Records that change a message: by its number, in file order.
     changes: BTreeMap<u64, Vec<Span>>,
     /// Whether the log was folded from its first byte, so that `ops` holds every operation.
@@ -68,8 +71,9 @@ struct Index {
     ops: HashMap<u128, (u64, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
+    seq: u64,
     span: Span,
     /// Its place among the record's messages.
     item: u32,
@@ -82,6 +86,17 @@ struct Entry {
 struct Span {
     from: u64,
     len: u64,
+}
+
+/// Messages that follow on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
+    /// The message before the first on its branch; 0 for none.
+    pub parent: u64,
 }
 
 /// A message as it is stored.
@@ -175,7 +190,10 @@ impl Log {
 
     /// Roughly how much memory this takes, in index entries.
     pub fn weight(&self) -> usize {
-        self.folded.index.as_ref().map_or(1, |index| 1 + index.entries.len() + index.changes.len())
+        self.folded
+            .index
+            .as_ref()
+            .map_or(1, |index| 1 + index.entries.len() + index.gaps.len() + index.changes.len())
     }
 
     /// Takes in what others have appended. `false` where the file is gone.
@@ -412,16 +430,26 @@ impl Log {
         Ok(self.folded.index.as_ref().and_then(|index| index.ops.get(&fingerprint(op)).copied()))
     }
 
-    /// The parent of a message, from the index.
-    pub fn parent(&self, seq: u64) -> Option<u64> {
-        self.folded.index.as_ref()?.entry(seq).map(|entry| entry.parent)
+    /// The messages up to `seq` that follow on each other, as far as the index keeps them together.
+    pub fn chain(&self, seq: u64) -> Option<Chain> {
+        let index = self.folded.index.as_ref()?;
+        let gap = || index.gaps.iter().find(|gap| (gap.first..=gap.last).contains(&seq)).copied();
+        let chain = index.entry(seq).map(|entry| entry.chain()).or_else(gap)?;
+        Some(Chain { last: seq, ..chain })
     }
 
-    /// The numbers of the messages of this log that cannot be read, from an index of the whole log.
-    pub fn missing(&self) -> Vec<u64> {
-        let Some(index) = &self.folded.index else { return Vec::new() };
-        let is_missing = |seq: &u64| index.entry(*seq).is_none_or(|entry| entry.span.len == 0);
-        (index.base + 1..=self.folded.state.count).filter(is_missing).collect()
+    /// All messages of the index, those that cannot be read too.
+    pub fn chains(&self) -> impl Iterator<Item = Chain> + '_ {
+        let index = self.folded.index.iter();
+        index.flat_map(|index| index.entries.iter().map(Entry::chain).chain(index.gaps.iter().copied()))
+    }
+
+    /// The numbers from `first` to `last` of the messages of this log that can be read, from the index.
+    pub fn readable(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let mut path = Path::default();
+        let within = self.folded.index.iter().flat_map(|index| index.within(first, last));
+        within.for_each(|entry| path.extend(entry.seq, entry.seq));
+        path.ranges().to_vec()
     }
 
     /// How many records change messages, from an index of the whole log.
@@ -432,8 +460,7 @@ impl Log {
     /// The number of the message with that ULID, from the index.
     pub fn find_ulid(&self, id: u128) -> Option<u64> {
         let index = self.folded.index.as_ref()?;
-        let place = index.entries.iter().rposition(|entry| entry.id == id && entry.span.len > 0)?;
-        Some(index.base + 1 + place as u64)
+        index.entries.iter().rfind(|entry| entry.id == id).map(|entry| entry.seq)
     }
 
     /// Reads the messages of `ranges`, which the index must cover. Those that cannot be read are left out.
@@ -460,14 +487,12 @@ impl Log {
         changed: bool,
     ) -> Result<Vec<Stored>> {
         let Some(index) = &self.folded.index else { return Ok(Vec::new()) };
-        let wanted = ranges.iter().flat_map(|(from, to)| *from..=*to);
         let mut stored = Vec::new();
         let mut bytes = 0;
-        let mut batch: Vec<u64> = Vec::new();
+        let mut batch: Vec<Entry> = Vec::new();
         let mut batch_bytes = 0;
-        for seq in wanted {
-            let Some(entry) = index.entry(seq).filter(|entry| entry.span.len > 0) else { continue };
-            batch.push(seq);
+        for entry in ranges.iter().flat_map(|(from, to)| index.within(*from, *to)) {
+            batch.push(*entry);
             batch_bytes += entry.span.len;
             if batch_bytes >= CHUNK_BYTES {
                 bytes += self.read_batch(host, index, &std::mem::take(&mut batch), changed, &mut stored)?;
@@ -485,29 +510,26 @@ impl Log {
         &self,
         host: &mut impl Host,
         index: &Index,
-        batch: &[u64],
+        batch: &[Entry],
         changed: bool,
         out: &mut Vec<Stored>,
     ) -> Result<usize> {
-        let entries = batch.iter().filter_map(|seq| index.entry(*seq)).map(|entry| entry.span);
-        let changes =
-            batch.iter().filter(|_| changed).filter_map(|seq| index.changes.get(seq)).flatten().copied();
+        let entries = batch.iter().map(|entry| entry.span);
+        let changes = batch
+            .iter()
+            .filter(|_| changed)
+            .filter_map(|entry| index.changes.get(&entry.seq))
+            .flatten()
+            .copied();
         let pieces = Pieces::read(host, &self.path, entries.chain(changes).collect())?;
         let mut bytes = 0;
-        for seq in batch {
-            let Some(entry) = index.entry(*seq) else { continue };
+        for entry in batch {
             let Some(Record::Append(append)) = pieces.record(entry.span) else { continue };
             let Some(json) = append.m.get(entry.item as usize) else { continue };
-            let (id, parent, created_at) = (entry.id, entry.parent, entry.at);
-            let mut stored = Stored {
-                seq: *seq,
-                id,
-                parent,
-                created_at,
-                updated_at: created_at,
-                json: json.get().to_owned(),
-            };
-            pieces.change(&mut stored, index.changes.get(seq).filter(|_| changed), None);
+            let Entry { seq, id, parent, at: created_at, .. } = *entry;
+            let mut stored =
+                Stored { seq, id, parent, created_at, updated_at: created_at, json: json.get().to_owned() };
+            pieces.change(&mut stored, index.changes.get(&seq).filter(|_| changed), None);
             bytes += stored.json.len();
             out.push(stored);
         }
@@ -767,10 +789,21 @@ impl Visitor for Walker<'_> {
     fn damage(&mut self, _: Damage) {}
 }
 
+impl Entry {
+    fn chain(&self) -> Chain {
+        Chain { first: self.seq, last: self.seq, parent: self.parent }
+    }
+}
+
 impl Index {
-    fn entry(&self, seq: u64) -> Option<Entry> {
-        let place = seq.checked_sub(self.base + 1)?;
-        self.entries.get(usize::try_from(place).ok()?).copied()
+    fn entry(&self, seq: u64) -> Option<&Entry> {
+        self.within(seq, seq).first()
+    }
+
+    fn within(&self, first: u64, last: u64) -> &[Entry] {
+        let from = self.entries.partition_point(|entry| entry.seq < first);
+        let to = self.entries.partition_point(|entry| entry.seq <= last);
+        self.entries.get(from..to).unwrap_or_default()
     }
 
     fn note(&mut self, state: &State, record: &Record<'_>, verdict: Verdict, span: Span) {
@@ -781,9 +814,11 @@ impl Index {
                 self.fill(seq - 1, &state.path);
                 let id = parse_ulid(&append.stamp.id).unwrap_or(0);
                 for item in 0..count {
-                    let parent = state.path.before(seq + item);
+                    let seq = seq + item;
+                    let parent = state.path.before(seq);
                     let item = u32::try_from(item).unwrap_or(u32::MAX);
                     self.entries.push(Entry {
+                        seq,
                         span,
                         item,
                         id: id.wrapping_add(u128::from(item)),
@@ -804,19 +839,32 @@ impl Index {
         }
     }
 
-    /// Takes up to `count` the numbers of messages that cannot be read. Where they branched off is not known: each
-    /// counts as the one behind what is visible before it, so that no hidden branch loses its tip to one of them.
+    /// The last number that is known here.
+    fn last(&self) -> u64 {
+        let entry = self.entries.last().map_or(self.base, |entry| entry.seq);
+        self.gaps.last().map_or(entry, |gap| gap.last.max(entry))
+    }
+
+    /// Takes up to `count` the numbers of messages that cannot be read. Where they branched off is not known: those that
+    /// are visible follow on what is visible before them, and so do those between, so that no hidden branch loses its
+    /// tip to one of them.
     fn fill(&mut self, count: u64, path: &Path) {
-        while self.base + (self.entries.len() as u64) < count {
-            let seq = self.base + self.entries.len() as u64 + 1;
-            self.entries.push(Entry { parent: path.before(seq), ..Entry::default() });
+        let mut first = self.last() + 1;
+        for (from, to) in path.ranges().iter().copied().chain([(count + 1, count)]) {
+            for (first_here, last) in [(first, count.min(from - 1)), (first.max(from), count.min(to))] {
+                if first_here <= last {
+                    self.gaps.push(Chain { first: first_here, last, parent: path.before(first_here) });
+                    first = last + 1;
+                }
+            }
         }
     }
 
     /// Forgets everything from `offset` on, where the log had come to `state`.
     fn forget_from(&mut self, offset: u64, state: &State) {
-        self.entries.retain(|entry| entry.span.len == 0 || entry.span.from < offset);
-        self.entries.truncate(usize::try_from(state.count.saturating_sub(self.base)).unwrap_or(0));
+        self.entries.retain(|entry| entry.span.from < offset && entry.seq <= state.count);
+        let last = self.entries.last().map_or(self.base, |entry| entry.seq);
+        self.gaps.retain(|gap| gap.last < last);
         self.fill(state.count, &state.path);
         self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
     }

@@ -129,6 +129,10 @@ pub struct AppendRecord<'a> {
     pub stamp: Stamp<'a>,
     /// How many messages the writer knew of.
     pub n: u64,
+    /// The visible message that they come behind (0: they are the first), where that is not the head: what lies behind it
+    /// is hidden by the same record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u64>,
     /// The messages.
     #[serde(borrow)]
     pub m: Vec<&'a RawValue>,

@@ -40,7 +40,8 @@ impl Host {
             Self::Rust => {
                 // Test programs stand in `target/debug/deps`, the others one above.
                 let own = std::env::current_exe()?;
-                let debug = own.ancestors().nth(2).context("the test program stands nowhere")?;
+                let folder = own.parent().context("the program stands nowhere")?;
+                let debug = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
                 let program = debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
                 require(&program, "Rust")?;
                 Ok(Command::new(program))

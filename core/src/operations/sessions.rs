@@ -53,7 +53,8 @@ pub struct OneSession {
 }
 
 /// Makes a session hold exactly these messages, with as few writes as can be: what it has already stays, what is new is
-/// appended. Where they differ, what it has is hidden by a revert, which can be undone.
+/// appended. Where they differ, what it has is hidden in the same step; `branches` shows it, and `switch`
+/// brings it back.
 ///
 /// Guarantee: a copy that is older than the session never hides what came since, because hiding needs `expect_head`.
 /// Errors: `conflict` (it would hide messages, and `expect_head` is not the head), `damaged` (messages that it has cannot
@@ -249,34 +250,30 @@ impl Run for SaveSession {
         }
         let hidden = session.message_count - kept as u64;
         let mut head = session.head;
-        let expect_head = Some(head);
-        if hidden > 0 {
-            if self.expect_head != Some(head) {
-                return Err(Error::conflict(format!(
-                    "session {} has {hidden} other messages behind these; read it again, or give its head {head} as expect_head",
-                    self.session
-                )));
-            }
-            let options =
-                WriteOptions { expect_head, durability: self.durability, ..WriteOptions::default() };
-            // The first message is hidden by a revert to it that includes it.
-            let (to, inclusive) =
-                if last == 0 { (first(store, &self.session)?, true) } else { (last, false) };
-            head = store.revert(&self.session, &MessageRef::Seq(to), inclusive, &options)?.head;
-        } else if self.expect_head.is_some_and(|expected| expected != head) {
+        if hidden > 0 && self.expect_head != Some(head) {
+            return Err(Error::conflict(format!(
+                "session {} has {hidden} other messages behind these; read it again, or give its head {head} as expect_head",
+                self.session
+            )));
+        }
+        if self.expect_head.is_some_and(|expected| expected != head) {
             return Err(Error::conflict(format!(
                 "the head of session {} is {head}; read it again and decide",
                 self.session
             )));
         }
+        let options =
+            WriteOptions { expect_head: Some(head), durability: self.durability, ..WriteOptions::default() };
         let rest = wanted.get(kept..).unwrap_or_default();
         if !rest.is_empty() {
-            let options = WriteOptions {
-                expect_head: Some(head),
-                durability: self.durability,
-                ..WriteOptions::default()
-            };
-            head = store.append(&self.session, &format!("[{}]", rest.join(",")), &options)?.head;
+            // One record: a process that dies leaves the session as it was, or as it is wanted.
+            let keep = (hidden > 0).then_some(last);
+            head = store.append_behind(&self.session, keep, &format!("[{}]", rest.join(",")), &options)?.head;
+        } else if hidden > 0 {
+            // The first message is hidden by a revert to it that includes it.
+            let (to, inclusive) =
+                if last == 0 { (first(store, &self.session)?, true) } else { (last, false) };
+            head = store.revert(&self.session, &MessageRef::Seq(to), inclusive, &options)?.head;
         }
         Ok(Saved { kept: kept as u64, hidden, appended: rest.len() as u64, head })
     }

@@ -362,17 +362,17 @@ impl<H: Host> Store<H> {
 
     /// The numbers of messages that cannot be read, hidden ones included.
     pub(super) fn unreadable(&mut self, cached: &mut super::Cached) -> Result<Vec<(u64, u64)>> {
-        let (inherited, mut from) = (cached.log.state().inherited, 1);
+        let (inherited, count) = (cached.log.state().inherited, cached.log.state().count);
+        let mut readable = self.readable_inherited(cached)?;
+        readable.extend(cached.log.readable(inherited + 1, count));
         let mut ranges = Vec::new();
-        while from <= inherited {
-            let to = inherited.min(from + 999);
-            let read: BTreeSet<u64> =
-                self.stored(cached, &[(from, to)], usize::MAX)?.iter().map(|stored| stored.seq).collect();
-            (from..=to).filter(|seq| !read.contains(seq)).for_each(|seq| lengthen(&mut ranges, seq));
-            from = to + 1;
+        let mut first = 1;
+        for (from, to) in readable.into_iter().chain([(count + 1, count)]) {
+            if first < from {
+                ranges.push((first, from - 1));
+            }
+            first = to + 1;
         }
-        // Of its own the whole fold has met every one that can be read.
-        cached.log.missing().into_iter().for_each(|seq| lengthen(&mut ranges, seq));
         Ok(ranges)
     }
 
@@ -459,12 +459,4 @@ fn path_of_row(row: &str) -> Option<String> {
         path: String,
     }
     serde_json::from_str::<Row>(row).ok().map(|row| row.path)
-}
-
-/// Adds a number to ascending ranges.
-pub(super) fn lengthen(ranges: &mut Vec<(u64, u64)>, seq: u64) {
-    match ranges.last_mut() {
-        Some(last) if last.1 + 1 == seq => last.1 = seq,
-        _ => ranges.push((seq, seq)),
-    }
 }

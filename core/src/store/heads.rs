@@ -7,6 +7,7 @@ use crate::api::{Branch, MessageRef, WriteOptions};
 use crate::facts::Session;
 use crate::host::Host;
 use crate::id::ulid_text;
+use crate::log::Chain;
 use crate::path::Path;
 use crate::record::{HeadRecord, Record, Stamp, Why};
 use crate::{Error, Result};
@@ -65,11 +66,13 @@ impl<H: Host> Store<H> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         let mut at = seq;
         while at > cached.log.state().inherited {
+            let chain = cached.log.chain(at).filter(|chain| chain.parent < chain.first);
+            let Chain { first, parent, .. } = chain.unwrap_or(Chain { first: at, last: at, parent: at - 1 });
             match ranges.last_mut() {
-                Some(range) if range.0 == at + 1 => range.0 = at,
-                _ => ranges.push((at, at)),
+                Some(range) if range.0 == at + 1 => range.0 = first,
+                _ => ranges.push((first, at)),
             }
-            at = cached.log.parent(at).filter(|parent| *parent < at).unwrap_or(at - 1);
+            at = parent;
         }
         if at > 0 {
             ranges.push((1, at));
@@ -81,12 +84,11 @@ impl<H: Host> Store<H> {
     pub(super) fn list_branches(&mut self, id: &str) -> Result<Vec<Branch>> {
         self.with(id, Look::Fresh, |store, cached| {
             cached.log.index_from(&mut store.host, 0)?;
-            let (inherited, count) = (cached.log.state().inherited, cached.log.state().count);
+            let inherited = cached.log.state().inherited;
             let visible = cached.log.state().path.clone();
-            let parents: HashSet<u64> =
-                (inherited + 1..=count).filter_map(|seq| cached.log.parent(seq)).collect();
+            let parents: HashSet<u64> = cached.log.chains().map(|chain| chain.parent).collect();
             let mut tips: BTreeSet<u64> =
-                (inherited + 1..=count).filter(|seq| !parents.contains(seq)).collect();
+                cached.log.chains().map(|chain| chain.last).filter(|seq| !parents.contains(seq)).collect();
             if inherited > 0 && !parents.contains(&inherited) {
                 tips.insert(inherited);
             }

@@ -13,15 +13,18 @@ use crate::record::{Record, Segment, Stamp, TextRecord, UpdateRecord};
 use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
-    pub(super) fn append_messages(
+    /// Appends behind the visible message `keep` (0: before all) instead of behind the head, and hides in the same step
+    /// what lies behind it.
+    pub(crate) fn append_behind(
         &mut self,
         id: &str,
+        keep: Option<u64>,
         messages: &str,
         options: &WriteOptions,
     ) -> Result<Appended> {
         let checked = check_all(messages)?;
         let written = self.write(id, options, Look::Cached, &mut |_, cached, stamp| {
-            Ok(Plan::Append { stamp, n: cached.log.state().count, messages: checked.clone() })
+            Ok(Plan::Append { stamp, n: cached.log.state().count, keep, messages: checked.clone() })
         })?;
         Ok(Appended {
             seq: written.seq,
@@ -293,6 +296,20 @@ impl<H: Host> Store<H> {
             }
         }
         Ok(all)
+    }
+
+    /// The numbers of the inherited messages that can be read.
+    pub(super) fn readable_inherited(&mut self, cached: &mut Cached) -> Result<Vec<(u64, u64)>> {
+        let beginning = self.beginning(cached)?;
+        let mut readable = Vec::new();
+        for (segment, first) in numbered(&beginning.from) {
+            if let Some(mut log) = self.parent_log(&segment, cached.is_copied)? {
+                log.index_from(&mut self.host, segment.a - 1)?;
+                let ranges = log.readable(segment.a, segment.z).into_iter();
+                readable.extend(ranges.map(|(from, to)| (first + from - segment.a, first + to - segment.a)));
+            }
+        }
+        Ok(readable)
     }
 
     fn segment_messages(

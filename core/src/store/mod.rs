@@ -530,7 +530,7 @@ impl<H: Host> Store<H> {
 /// A record with all that it borrows.
 pub(crate) enum Plan {
     /// Messages, minified.
-    Append { stamp: Stamp<'static>, n: u64, messages: Vec<String> },
+    Append { stamp: Stamp<'static>, n: u64, keep: Option<u64>, messages: Vec<String> },
     /// A record that owns what it holds.
     Line(String),
 }
@@ -542,15 +542,16 @@ impl Plan {
 
     fn append(&self, host: &mut impl Host, log: &mut Log, options: &WriteOptions) -> Result<Appended> {
         match self {
-            Self::Append { stamp, n, messages } => {
+            Self::Append { stamp, n, keep, messages } => {
+                let (n, keep) = (*n, *keep);
                 let mut m: Vec<_> =
                     messages.iter().map(|message| crate::log::raw(message)).collect::<Result<_>>()?;
                 while planted(Planted::BatchInPieces) && m.len() > 1 {
                     let one = vec![m.remove(0)];
-                    let piece = crate::record::AppendRecord { stamp: stamp.clone(), n: *n, m: one };
+                    let piece = crate::record::AppendRecord { stamp: stamp.clone(), n, keep, m: one };
                     log.append(host, options.durability, &Record::Append(piece))?;
                 }
-                let record = Record::Append(crate::record::AppendRecord { stamp: stamp.clone(), n: *n, m });
+                let record = Record::Append(crate::record::AppendRecord { stamp: stamp.clone(), n, keep, m });
                 log.append(host, options.durability, &record)
             }
             Self::Line(line) => {
@@ -628,7 +629,7 @@ impl<H: Host> Sessions for Store<H> {
 
     fn append(&mut self, id: &str, messages: &str, options: &WriteOptions) -> Result<AppendedMessages> {
         check_id("session id", id)?;
-        self.append_messages(id, messages, options)
+        self.append_behind(id, None, messages, options)
     }
 
     fn update_message(

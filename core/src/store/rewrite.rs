@@ -344,7 +344,7 @@ impl Writer {
     fn messages(&mut self, stamp: Stamp<'static>, first: u64, stored: &[Stored]) -> Result<()> {
         let stamp = Stamp { b: self.text.len() as u64, ..stamp };
         let m = stored.iter().map(|stored| raw(&stored.json)).collect::<Result<_>>()?;
-        self.put(&Record::Append(AppendRecord { stamp, n: first.saturating_sub(1), m }))?;
+        self.put(&Record::Append(AppendRecord { stamp, n: first.saturating_sub(1), keep: None, m }))?;
         for (seq, stored) in (first..).zip(stored) {
             if stored.updated_at > stored.created_at {
                 let stamp = Stamp { at: stored.updated_at, ..self.stamp() };

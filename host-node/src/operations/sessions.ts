@@ -114,7 +114,8 @@ export interface SessionsOperations {
   suggestTitle(request: SuggestTitle): OneSession;
   /**
    * Makes a session hold exactly these messages, with as few writes as can be: what it has already stays, what is new
-   * is appended. Where they differ, what it has is hidden by a revert, which can be undone.
+   * is appended. Where they differ, what it has is hidden in the same step; `branches` shows it, and `switch`
+   * brings it back.
    *
    * Guarantee: a copy that is older than the session never hides what came since, because hiding needs `expectHead`.
    *

@@ -83,7 +83,8 @@ class Operations:
 
     def save_session(self, **request: Unpack[ops.SaveSession]) -> ops.Saved:
         """Makes a session hold exactly these messages, with as few writes as can be: what it has already stays, what is
-        new is appended. Where they differ, what it has is hidden by a revert, which can be undone.
+        new is appended. Where they differ, what it has is hidden in the same step; `branches` shows it, and `switch`
+        brings it back.
 
         Guarantee: a copy that is older than the session never hides what came since, because hiding needs
         `expect_head`. Errors: `ConflictError` (it would hide messages, and `expect_head` is not the head),

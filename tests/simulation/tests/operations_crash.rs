@@ -425,3 +425,45 @@ fn an_error_of_the_disk_in_an_operation_is_told_and_harms_nothing() {
     );
     assert!(runs > 2000, "only {runs} runs");
 }
+
+#[test]
+fn a_save_that_was_cut_off_leaves_what_was_or_what_is_wanted() {
+    let messages = |texts: &[&str]| -> Value {
+        texts.iter().map(|text| json!({"role": "user", "parts": [{"type": "text", "text": text}]})).collect()
+    };
+    let read = |disk: &Disk| -> Value {
+        let mut store = open(&SimDisk::new(disk.clone()), 9);
+        let page = store.read("s", &sessile_core::Select::Last(10)).unwrap();
+        let stored: Value = serde_json::from_str(&page.messages).unwrap();
+        stored.as_array().unwrap().iter().map(|stored| stored["message"].clone()).collect()
+    };
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    store.create(&sessile_core::NewSession { id: Some("s".into()), ..Default::default() }).unwrap();
+    let (old, wanted) = (messages(&["1", "2", "3"]), messages(&["1", "other", "more"]));
+    store.append("s", &old.to_string(), &sessile_core::WriteOptions::default()).unwrap();
+    disk.record();
+    let request = json!({"session": "s", "messages": wanted, "expect_head": 3});
+    assert_eq!(operate(&mut store, "save_session", &request, &[]).unwrap()["hidden"], 2);
+    assert_eq!(read(&disk.disk()), wanted);
+    let mut found = [0, 0];
+    for step in disk.steps() {
+        let mut check = |image: &Disk| {
+            let there = read(image);
+            assert!(there == old || there == wanted, "{there}");
+            found[usize::from(there == wanted)] += 1;
+        };
+        for stage in step.call.stages() {
+            let mut disk = step.before.clone();
+            let _ = disk.perform(&step.call, stage);
+            check(&disk);
+        }
+        let mut disk = step.before.clone();
+        let _ = disk.perform(&step.call, Stage::Visible);
+        disk.after_power_loss(step.call.path(), &mut |image| check(&image.disk));
+    }
+    assert!(found[0] > 100 && found[1] > 1, "{found:?}");
+    // What was hidden is another branch.
+    let tips: Vec<u64> = store.branches("s").unwrap().iter().map(|branch| branch.tip).collect();
+    assert_eq!(tips, [5, 3]);
+}

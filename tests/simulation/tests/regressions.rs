@@ -15,6 +15,7 @@ use sessile_core::{
     Durability, ErrorKind, ForkOptions, Fs, FsErrorKind, ListQuery, MessageChange, NewSession, OpenOptions,
     Page, Select, Sessions, Store, WriteOptions,
 };
+use sessile_simulation::fuzz::records::{seal, unseal};
 use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage, Turns};
 
 const HELLO: &str = r#"[{"role":"user","parts":[{"type":"text","text":"hello"}]}]"#;
@@ -508,4 +509,41 @@ fn a_list_takes_no_sealed_generation_for_the_session() {
     let page = open(&disk, 4).list(&ListQuery::default()).unwrap();
     let listed = page.sessions.iter().find(|session| session.id == "a").unwrap();
     assert_eq!((listed.generation, listed.message_count), (2, 3));
+}
+
+/// Only somebody who writes the files can make such a record. What it claims costs nothing.
+#[test]
+fn a_number_that_no_message_has_takes_no_memory_and_no_time() {
+    const HUGE: u64 = (1 << 53) - 9;
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store, "a");
+    append(&mut store, "a", &WriteOptions::default());
+    append(&mut store, "a", &WriteOptions::default());
+    fork(&mut store, "a", "child");
+    let mut claimed = disk.disk();
+    let logs: Vec<String> =
+        claimed.paths().filter(|path| path.starts_with("sessions/")).map(str::to_owned).collect();
+    for path in logs {
+        let text = String::from_utf8(unseal(claimed.bytes(&path).unwrap())).unwrap();
+        let changed = text.replacen("\"n\":1,", &format!("\"n\":{HUGE},"), 1);
+        let changed = changed.replacen("\"z\":2,", &format!("\"z\":{HUGE},"), 1);
+        assert_ne!(text, changed);
+        claimed.put(&path, seal(changed.as_bytes()));
+    }
+    let mut store = open(&SimDisk::new(claimed), 2);
+    for (id, readable) in [("a", 2), ("child", 1)] {
+        assert_eq!(store.get(id).unwrap().message_count, HUGE + u64::from(id == "a"), "{id}");
+        let first = read(&mut store, id);
+        assert_eq!((first.messages.matches("hello").count(), first.unreadable.len()), (1, 99), "{id}");
+        assert_eq!(store.branches(id).unwrap().len(), 1, "{id}");
+        append(&mut store, id, &named("more"));
+        let request = format!("{{\"session\":\"{id}\"}}");
+        let salvage: serde_json::Value =
+            serde_json::from_str(&store.operate("salvage_session", &request).unwrap()).unwrap();
+        assert_eq!(salvage["carried"], readable + 1, "{id}");
+        assert_eq!(store.compact(id).unwrap_err().kind, ErrorKind::Damaged, "{id}");
+    }
+    let report = store.doctor(false).unwrap();
+    assert_eq!(report.matches("unreadable-messages").count(), 2, "{report}");
 }

@@ -24,7 +24,7 @@ mod import;
 mod json;
 mod log;
 mod operate;
-mod records;
+pub mod records;
 pub mod seeds;
 
 pub use self::calls::{differential, native as calls};
