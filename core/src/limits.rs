@@ -35,7 +35,7 @@ pub const GENERATIONS_MAX: u32 = 999_999;
 /// Most segments that a fork is made of.
 pub const SEGMENTS_MAX: usize = 100_000;
 
-/// A run of this many bytes without a readable record ends a scan: what is there is not a log.
+/// A run of this many bytes without a readable record ends a scan: no record is as long, so what is there is not a log.
 pub(crate) const DAMAGE_RUN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A checkpoint is due after this many records ...
 pub(crate) const CHECK_RECORDS: u64 = 256;

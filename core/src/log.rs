@@ -337,13 +337,13 @@ impl Log {
                 if whole || bytes.is_empty() {
                     break;
                 }
-                limit *= 4;
-                if limit > 4 * DAMAGE_RUN_BYTES_MAX {
+                if limit >= DAMAGE_RUN_BYTES_MAX {
                     return Err(Error::damaged(format!(
-                        "{} holds no record in {limit} bytes from offset {from}; run doctor, then salvage what is readable",
+                        "{} holds no record in {limit} bytes from offset {from}: that is no log; put the file back from a copy",
                         self.path
                     )));
                 }
+                limit *= 4;
             }
         }
         Ok(found)
@@ -382,7 +382,7 @@ impl Log {
             if let Some(check) = last_check(&bytes, &fits) {
                 return Ok(Some(Start { check, tail: Tail { from: size, bytes: Vec::new() } }));
             }
-            if size - from > 4 * DAMAGE_RUN_BYTES_MAX && floor.is_none() {
+            if size - from > DAMAGE_RUN_BYTES_MAX && floor.is_none() {
                 break;
             }
             to = from;

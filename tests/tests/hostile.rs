@@ -64,7 +64,6 @@ fn limits_hold_at_their_edges() {
 }
 
 #[test]
-#[ignore = "the verdicts are not in the table yet: a log of 1 TiB of nothing takes seconds a call to be found damaged"]
 fn foreign_files_in_a_store_are_refused_or_passed_over() {
     if std::env::var_os("SESSILE_BLESS").is_some() {
         bless();
@@ -85,11 +84,6 @@ fn python_gives_the_same_verdicts() {
 fn other_host(host: Host) {
     let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/hostile");
     for (part, _) in PARTS {
-        if part == "files" {
-            // As in Rust: the table has no verdicts yet.
-            println!("hostile: SKIPPED files in {}: the table has no verdicts yet", host.name());
-            continue;
-        }
         let around = Around::new(&format!("hostile/{part}-{}", host.name()), part);
         let begun = Instant::now();
         let mut command = host.program("hostile").unwrap();

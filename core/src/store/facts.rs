@@ -7,9 +7,10 @@ use crate::api::{Sessions, WriteOptions};
 use crate::facts::{Facts, NewSession, Session, SessionPatch};
 use crate::host::{FsErrorKind, Host};
 use crate::id::{Name, check_id, ulid, ulid_text};
+use crate::limits::DAMAGE_RUN_BYTES_MAX;
 use crate::log::Log;
 use crate::planted::{Planted, planted};
-use crate::record::{FactsRecord, PurgeRecord, Record, SessionRecord};
+use crate::record::{FactsRecord, MARKER, PurgeRecord, Record, SessionRecord};
 use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
@@ -229,7 +230,8 @@ impl<H: Host> Store<H> {
             };
             let end = memchr::memchr(b'\n', &bytes);
             let whole = end.is_some() || (bytes.len() as u64) < u64::from(limit);
-            if !whole && limit < 1 << 28 {
+            let is_record = bytes.starts_with(MARKER.as_bytes());
+            if !whole && is_record && u64::from(limit) < DAMAGE_RUN_BYTES_MAX {
                 limit *= 8;
                 continue;
             }

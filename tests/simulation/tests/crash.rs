@@ -155,7 +155,7 @@ fn a_removed_file_that_comes_back_harms_nothing() {
 
 #[test]
 fn random_histories_survive_every_crash() {
-    let tally = Bound::ordinary(150).work(parts::crashes).unwrap_or_else(|failure| panic!("{failure}"));
+    let tally = Bound::ordinary(190).work(parts::crashes).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally:?}");
 }
 
