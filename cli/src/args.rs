@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sessile::{Durability, Engine, MessageRef, ROLES, Status};
+use sessile::{Durability, Engine, MessageRef, ROLES, Status, WriteOptions};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -111,7 +111,7 @@ pub enum Command {
     Compact(OneSession),
     Revert(Revert),
     /// Show again what reverts have hidden
-    Unrevert(OneSession),
+    Unrevert(Unrevert),
     Switch(Switch),
     /// List the branches of a session
     Branches(OneSession),
@@ -319,6 +319,24 @@ pub struct New {
     pub meta: Option<String>,
 }
 
+/// On what condition something changes
+#[derive(Args, Clone, Debug, Default)]
+pub struct Condition {
+    /// Only if this is the number of the last message (0: none)
+    #[arg(long, value_name = "N")]
+    pub expect_head: Option<u64>,
+    /// A name for this operation: repeated with the same name it changes nothing
+    #[arg(long, value_name = "ID")]
+    pub op: Option<String>,
+}
+
+impl Condition {
+    /// As the store takes it.
+    pub fn options(&self) -> WriteOptions {
+        WriteOptions { expect_head: self.expect_head, op: self.op.clone(), ..WriteOptions::default() }
+    }
+}
+
 /// Append a message, or messages from standard input
 ///
 /// The message is durable when this returns: it survives power loss.
@@ -343,12 +361,8 @@ pub struct Append {
     /// Who speaks [default: user]
     #[arg(long, value_parser = PossibleValuesParser::new(ROLES))]
     pub role: Option<String>,
-    /// Append only if this is the number of the last message (0: none)
-    #[arg(long, value_name = "N")]
-    pub expect_head: Option<u64>,
-    /// A name for this operation: repeated with the same name it adds nothing
-    #[arg(long, value_name = "ID")]
-    pub op: Option<String>,
+    #[command(flatten)]
+    pub condition: Condition,
     /// How far the message must have come when this returns
     #[arg(long, value_enum, default_value_t)]
     pub durability: DurabilityName,
@@ -452,6 +466,8 @@ pub struct Set {
     /// A merge patch (RFC 7396) of the metadata; `null` takes all away
     #[arg(long, value_name = "PATCH")]
     pub meta: Option<String>,
+    #[command(flatten)]
+    pub condition: Condition,
 }
 
 /// Make a session that begins with another's messages, and print its id
@@ -485,6 +501,16 @@ pub struct Revert {
     /// Hide that message too
     #[arg(long)]
     pub inclusive: bool,
+    #[command(flatten)]
+    pub condition: Condition,
+}
+
+#[derive(Args, Debug)]
+pub struct Unrevert {
+    /// The session: its id, the beginning of its id, or `last`
+    pub id: String,
+    #[command(flatten)]
+    pub condition: Condition,
 }
 
 /// Go to any message of any branch
@@ -497,6 +523,8 @@ pub struct Switch {
     /// The message that becomes the last one
     #[arg(long, value_name = "MESSAGE", value_parser = message_ref)]
     pub to: MessageRef,
+    #[command(flatten)]
+    pub condition: Condition,
 }
 
 #[derive(Args, Debug, Default)]

@@ -804,3 +804,26 @@ fn the_demo_loses_nothing_that_was_acknowledged() {
     place.ok(&["--store", &store, "doctor"]);
     assert_eq!(place.fails(&["demo", "nowhere"]).0, 3);
 }
+
+#[test]
+fn every_change_takes_a_condition_and_a_name() {
+    let place = Place::with_messages(&["one", "two", "three"]);
+    for change in [
+        &["revert", "a", "--to", "1"][..],
+        &["unrevert", "a"],
+        &["switch", "a", "--to", "2"],
+        &["set", "a", "--title", "T"],
+    ] {
+        let (code, said) = place.fails(&[change, &["--expect-head", "9"]].concat());
+        assert_eq!(code, 4, "{change:?}: {said}");
+    }
+    place.ok(&["revert", "a", "--to", "1", "--expect-head", "3", "--op", "back"]);
+    place.ok(&["append", "a", "other"]);
+    // Made again, it is what it was: it hides nothing that came since.
+    place.ok(&["revert", "a", "--to", "1", "--op", "back"]);
+    assert_eq!(place.texts("a"), ["one", "other"]);
+    place.ok(&["set", "a", "--title", "T", "--op", "name"]);
+    place.ok(&["set", "a", "--title", "U"]);
+    place.ok(&["set", "a", "--title", "T", "--op", "name"]);
+    assert_eq!(place.json(&["info", "a"])["title"], "U");
+}

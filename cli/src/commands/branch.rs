@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use sessile::{ForkOptions, MessageRef, Rewritten, Session, WriteOptions};
+use sessile::{ForkOptions, MessageRef, Rewritten, Session};
 
 use super::Context;
 use super::session::{named, print_changed, print_new};
@@ -63,7 +63,7 @@ fn print_rewritten(out: &mut Out, session: &Session, rewritten: Rewritten, what:
 pub fn revert(context: &mut Context, args: &args::Revert) -> Result<u8> {
     let mut store = context.opening.write()?;
     let before = find(&mut store, &args.id)?;
-    let session = store.revert(&before.id, &args.to, args.inclusive, &WriteOptions::default())?;
+    let session = store.revert(&before.id, &args.to, args.inclusive, &args.condition.options())?;
     if context.out.json {
         return print_changed(&mut context.out, &session, "");
     }
@@ -78,10 +78,10 @@ pub fn revert(context: &mut Context, args: &args::Revert) -> Result<u8> {
     Ok(OK)
 }
 
-pub fn unrevert(context: &mut Context, id: &str) -> Result<u8> {
+pub fn unrevert(context: &mut Context, args: &args::Unrevert) -> Result<u8> {
     let mut store = context.opening.write()?;
-    let before = find(&mut store, id)?;
-    let session = store.unrevert(&before.id, &WriteOptions::default())?;
+    let before = find(&mut store, &args.id)?;
+    let session = store.unrevert(&before.id, &args.condition.options())?;
     print_visible(&mut context.out, &session)
 }
 
@@ -89,7 +89,7 @@ pub fn switch(context: &mut Context, args: &args::Switch) -> Result<u8> {
     let mut store = context.opening.write()?;
     let before = find(&mut store, &args.id)?;
     let to: &MessageRef = &args.to;
-    let session = store.switch(&before.id, to, &WriteOptions::default())?;
+    let session = store.switch(&before.id, to, &args.condition.options())?;
     print_visible(&mut context.out, &session)
 }
 

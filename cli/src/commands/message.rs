@@ -38,12 +38,7 @@ pub fn append(context: &mut Context, args: &args::Append) -> Result<u8> {
     let message = Message { role, ..Message::user(args.text.as_str()) };
     let mut store = context.opening.write()?;
     let id = find(&mut store, &args.id)?.id;
-    let options = WriteOptions {
-        durability: args.durability.into(),
-        expect_head: args.expect_head,
-        op: args.op.clone(),
-        at: None,
-    };
+    let options = WriteOptions { durability: args.durability.into(), ..args.condition.options() };
     let appended = store.append(&id, &format!("[{}]", message.to_json()), &options)?;
     acknowledge(&mut context.out, &appended)?;
     Ok(OK)
@@ -89,12 +84,7 @@ fn append_lines(context: &mut Context, args: &args::Append) -> Result<u8> {
     }
     let mut store = context.opening.write()?;
     let id = find(&mut store, &args.id)?.id;
-    let mut options = WriteOptions {
-        durability: args.durability.into(),
-        expect_head: args.expect_head,
-        op: args.op.clone(),
-        at: None,
-    };
+    let mut options = WriteOptions { durability: args.durability.into(), ..args.condition.options() };
     let mut lines = Lines::new(std::io::stdin().lock());
     // An operation is one append, so it waits for the end.
     let is_whole = options.op.is_some();

@@ -50,7 +50,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Detach(args) => branch::detach(&mut context, &args.id),
         Command::Compact(args) => branch::compact(&mut context, &args.id),
         Command::Revert(args) => branch::revert(&mut context, &args),
-        Command::Unrevert(args) => branch::unrevert(&mut context, &args.id),
+        Command::Unrevert(args) => branch::unrevert(&mut context, &args),
         Command::Switch(args) => branch::switch(&mut context, &args),
         Command::Branches(args) => branch::list(&mut context, &args.id),
         Command::Rm(args) => trash::remove(&mut context, &args.id),

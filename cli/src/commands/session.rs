@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use serde_json::value::RawValue;
-use sessile::{ErrorKind, ListQuery, NewSession, Session, SessionPatch, Status, Store, WriteOptions};
+use sessile::{ErrorKind, ListQuery, NewSession, Session, SessionPatch, Status, Store};
 
 use super::Context;
 use sessile::operations::sessions::RenameSession;
@@ -23,64 +22,6 @@ const PAGE: u32 = 1000;
 /// The shortest beginning of an id that is shown: a ULID's time, or the first group of a UUID.
 const SHORT_ULID_CHARS: usize = 10;
 const SHORT_ID_CHARS: usize = 8;
-
-/// A session as JSON, with the names of the contract.
-#[derive(Serialize)]
-pub struct SessionJson<'a> {
-    id: &'a str,
-    scope: &'a str,
-    title: Option<&'a str>,
-    title_manual: bool,
-    agent: Option<&'a str>,
-    provider: Option<&'a str>,
-    model: Option<&'a str>,
-    status: &'static str,
-    parent: Option<&'a str>,
-    fork_point: Option<u64>,
-    tags: &'a [String],
-    metadata: Option<Box<RawValue>>,
-    created_at: u64,
-    updated_at: u64,
-    accessed_at: u64,
-    active_at: u64,
-    trashed_at: Option<u64>,
-    message_count: u64,
-    head: u64,
-    can_unrevert: bool,
-    generation: u32,
-    log_bytes: u64,
-}
-
-impl<'a> SessionJson<'a> {
-    pub fn of(session: &'a Session) -> Self {
-        let Session { id, facts, message_count, head, can_unrevert, generation, log_bytes } = session;
-        let metadata = facts.metadata.as_ref().map(|json| json.as_str().to_owned());
-        Self {
-            id,
-            scope: &facts.scope,
-            title: facts.title.as_deref(),
-            title_manual: facts.title_manual,
-            agent: facts.agent.as_deref(),
-            provider: facts.provider.as_deref(),
-            model: facts.model.as_deref(),
-            status: facts.status.name(),
-            parent: facts.parent.as_deref(),
-            fork_point: facts.fork_point,
-            tags: &facts.tags,
-            metadata: metadata.and_then(|json| RawValue::from_string(json).ok()),
-            created_at: facts.created,
-            updated_at: facts.updated,
-            accessed_at: facts.accessed,
-            active_at: facts.active,
-            trashed_at: facts.trashed,
-            message_count: *message_count,
-            head: *head,
-            can_unrevert: *can_unrevert,
-            generation: *generation,
-            log_bytes: *log_bytes,
-        }
-    }
-}
 
 pub fn create(context: &mut Context, args: args::New) -> Result<u8> {
     let new = NewSession {
@@ -102,7 +43,7 @@ pub fn create(context: &mut Context, args: args::New) -> Result<u8> {
 /// Prints a new session: as its bare id, for `id=$(sessile new)`.
 pub fn print_new(out: &mut Out, session: &Session) -> Result<u8> {
     if out.json {
-        out.document(&SessionJson::of(session))?;
+        out.document(session)?;
     } else {
         out.line(&safe_line(&session.id))?;
     }
@@ -112,7 +53,7 @@ pub fn print_new(out: &mut Out, session: &Session) -> Result<u8> {
 /// Prints what became of a session.
 pub fn print_changed(out: &mut Out, session: &Session, what: &str) -> Result<u8> {
     if out.json {
-        out.document(&SessionJson::of(session))?;
+        out.document(session)?;
     } else {
         out.line(&format!("{what} {}", named(session)))?;
     }
@@ -132,11 +73,11 @@ pub fn list(context: &mut Context, args: &args::Ls) -> Result<u8> {
     if context.out.json {
         #[derive(Serialize)]
         struct Document<'a> {
-            sessions: Vec<SessionJson<'a>>,
+            sessions: &'a [Session],
             more: bool,
             sub_sessions_left_out: u64,
         }
-        let sessions = listed.sessions.iter().map(SessionJson::of).collect();
+        let sessions = &listed.sessions;
         let ListedSessions { more, left_out, .. } = listed;
         context.out.document(&Document { sessions, more, sub_sessions_left_out: left_out })?;
     } else {
@@ -262,7 +203,7 @@ pub fn info(context: &mut Context, id: &str) -> Result<u8> {
     let mut store = context.opening.read()?;
     let session = find(&mut store, id)?;
     if context.out.json {
-        context.out.document(&SessionJson::of(&session))?;
+        context.out.document(&session)?;
     } else {
         print_facts(&mut context.out, &session)?;
     }
@@ -341,9 +282,9 @@ pub fn set(context: &mut Context, args: args::Set) -> Result<u8> {
     };
     let mut store = context.opening.write()?;
     let id = find(&mut store, &args.id)?.id;
-    let session = store.update(&id, &patch, &WriteOptions::default())?;
+    let session = store.update(&id, &patch, &args.condition.options())?;
     if context.out.json {
-        context.out.document(&SessionJson::of(&session))?;
+        context.out.document(&session)?;
     } else {
         print_facts(&mut context.out, &session)?;
     }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use sessile::{ErrorKind, ListQuery};
+use sessile::{ErrorKind, ListQuery, Session};
 
 use super::Context;
-use super::session::{SessionJson, at_least_one, named, print_changed, short_ids};
+use super::session::{at_least_one, named, print_changed, short_ids};
 use crate::args;
 use crate::exit::{OK, error};
 use crate::opening::{find, find_trashed};
@@ -40,10 +40,10 @@ pub fn list(context: &mut Context, args: &args::Trash) -> Result<u8> {
     if context.out.json {
         #[derive(Serialize)]
         struct Document<'a> {
-            sessions: Vec<SessionJson<'a>>,
+            sessions: &'a [Session],
             more: bool,
         }
-        context.out.document(&Document { sessions: sessions.iter().map(SessionJson::of).collect(), more })?;
+        context.out.document(&Document { sessions: &sessions, more })?;
         return Ok(OK);
     }
     if sessions.is_empty() {
