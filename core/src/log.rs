@@ -866,6 +866,13 @@ impl Index {
         let last = self.entries.last().map_or(self.base, |entry| entry.seq);
         self.gaps.retain(|gap| gap.last < last);
         self.fill(state.count, &state.path);
+        // A revert that damage has hidden: what is visible follows on what is visible before it.
+        for (from, to) in state.path.ranges() {
+            let first = self.entries.partition_point(|entry| entry.seq < *from);
+            for entry in self.entries.iter_mut().skip(first).take_while(|entry| entry.seq <= *to) {
+                entry.parent = if entry.seq == *from { state.path.before(*from) } else { entry.seq - 1 };
+            }
+        }
         self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
     }
 }

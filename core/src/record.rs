@@ -617,6 +617,62 @@ mod tests {
     }
 
     #[test]
+    fn a_record_with_numbers_that_nobody_writes_is_kept_as_unknown() {
+        const HUGE: u64 = NUMBER_MAX + 1;
+        let id = "01JD0000000000000000000000";
+        let stamp = |at: u64, b: u64, head: u64| {
+            format!("{{\"id\":\"{id}\",\"at\":{at},\"b\":{b},\"head\":{head},\"n\":0,\"m\":[{{}}]}}")
+        };
+        let check = |members: &str| {
+            format!(
+                "{{\"upto\":1,\"n\":2,\"gen\":1,\"session\":\"s\",\"facts\":{{\"scope\":\"\",\"status\":\"idle\",\"created\":1,\"updated\":1,\"accessed\":1,\"active\":1}},\"path\":[[1,2]]{members}}}"
+            )
+        };
+        let is_known = |kind: &str, body: &str| {
+            let line = frame(kind, body);
+            let (record, _) = Record::parse(line.trim_end().as_bytes()).unwrap();
+            !matches!(record, Record::Unknown)
+        };
+        assert!(is_known("append", &stamp(1, 1, 1)));
+        for unsound in [stamp(HUGE, 1, 1), stamp(1, HUGE, 1), stamp(1, 1, HUGE)] {
+            assert!(!is_known("append", &unsound), "{unsound}");
+        }
+        for (kind, body) in [
+            ("append", stamp(1, 1, 1).replace("\"n\":0", &format!("\"n\":{HUGE}"))),
+            ("append", stamp(1, 1, 1).replace("[{}]", "[]")),
+            ("append", stamp(1, 1, 1).replace(id, "not an id")),
+            ("+", format!("{{\"m\":{HUGE},\"o\":0,\"x\":\"\"}}")),
+            ("update", format!("{{\"id\":\"{id}\",\"at\":1,\"b\":1,\"m\":{HUGE}}}")),
+        ] {
+            assert!(!is_known(kind, &body), "{kind} {body}");
+        }
+        assert!(is_known("check", &check("")));
+        for members in [
+            ",\"inherited\":3".to_owned(),
+            format!(",\"window\":{HUGE}"),
+            ",\"undo\":[[2,3]]".to_owned(),
+            ",\"undo\":[[2,1]]".to_owned(),
+            format!(",\"ops\":[[1,\"a\",{HUGE},1]]"),
+            format!(",\"ops\":[[1,\"a\",1,{HUGE}]]"),
+        ] {
+            assert!(!is_known("check", &check(&members)), "{members}");
+        }
+        for path in ["[[2,3]]", "[[2,1]]"] {
+            assert!(!is_known("check", &check("").replace("[[1,2]]", path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_has_one_form_and_stands_behind_a_marker() {
+        let line = text(3, "a").trim_end().to_owned();
+        let sum = line.rsplit('"').nth(1).unwrap();
+        assert!(sum.bytes().any(|digit| digit.is_ascii_alphabetic()), "{sum}");
+        assert!(Record::parse(line.replace(sum, &sum.to_uppercase()).as_bytes()).is_none());
+        assert!(Record::parse(line.replace(sum, "++++++++").as_bytes()).is_none());
+        assert_eq!(leading_record(&line.as_bytes()[1..]), None);
+    }
+
+    #[test]
     fn unknown_types_and_shapes_are_kept_as_unknown() {
         for line in [
             frame("wish", "{\"a\":1}"),

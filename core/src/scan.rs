@@ -27,11 +27,11 @@ pub trait Visitor {
 /// Returns how many bytes are decided; the rest may be the beginning of a record.
 pub fn scan(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
     let mut at = 0;
-    while let Some(rest) = bytes.get(at..) {
-        let Some(length) = newline(rest) else { break };
-        line(rest.get(..length).unwrap_or_default(), base + at as u64, visitor);
+    while let Some(length) = newline(bytes.get(at..).unwrap_or_default()) {
+        let whole = bytes.get(at..at + length).unwrap_or_default();
+        line(whole, base + at as u64, visitor);
         at += length + 1;
-        if planted(Planted::StopAtDamage) && Record::parse(rest.get(..length).unwrap_or_default()).is_none() {
+        if planted(Planted::StopAtDamage) && Record::parse(whole).is_none() {
             return bytes.len();
         }
     }
@@ -63,13 +63,10 @@ fn tail(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
 fn pieces(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
     let mut decided = 0;
     for start in occurrences(bytes, MARKER.as_bytes()) {
-        if start < decided {
-            continue;
-        }
         let piece = bytes.get(start..).unwrap_or_default();
         damage(base, decided, start, visitor);
         decided = start;
-        // Only up to the next marker: a record holds none, and a scan must stay linear.
+        // Only up to the next marker: a record holds no other, and a scan must stay linear.
         let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
         let Some(length) = piece.get(..length).and_then(leading_record) else { continue };
         if let Some((record, text)) = piece.get(..length).and_then(Record::parse) {

@@ -1,0 +1,260 @@
+//! Logs as writers, crashes and other people may leave them: what is read of each, and where reading goes on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests stop at the first surprise"
+)]
+
+use serde_json::{Value, json};
+use sessile_core::{
+    Durability, ErrorKind, NewSession, OpenOptions, Page, Select, Sessions, Store, WriteOptions,
+};
+use sessile_simulation::fuzz::records::line;
+use sessile_simulation::sim::{Disk, SimDisk, SimHost};
+
+const MIB: usize = 1024 * 1024;
+const STAMP: &str = r#""id":"01JD0000000000000000000000","at":1,"b":0"#;
+
+fn open(disk: &SimDisk, process: u64) -> Store<SimHost> {
+    Store::open(SimHost::new(disk, process), OpenOptions::default()).unwrap()
+}
+
+fn create(store: &mut impl Sessions) {
+    store.create(&NewSession { id: Some("a".into()), ..NewSession::default() }).unwrap();
+}
+
+fn buffered() -> WriteOptions {
+    WriteOptions { durability: Durability::Buffered, ..WriteOptions::default() }
+}
+
+fn append(store: &mut impl Sessions, text: &str) {
+    let messages = json!([{"role": "user", "parts": [{"type": "text", "text": text}]}]).to_string();
+    store.append("a", &messages, &buffered()).unwrap();
+}
+
+/// A store with a session of so many messages, which are their numbers.
+fn with_messages(count: usize) -> (SimDisk, Store<SimHost>) {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    create(&mut store);
+    (1..=count).for_each(|n| append(&mut store, &format!("message {n}.")));
+    (disk, store)
+}
+
+fn path(disk: &Disk) -> String {
+    disk.paths().find(|path| path.starts_with("sessions/")).unwrap().to_owned()
+}
+
+/// Changes the session's log as somebody from outside would.
+fn change(disk: &SimDisk, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let mut changed = disk.disk();
+    let path = path(&changed);
+    let bytes = change(changed.bytes(&path).unwrap().to_vec());
+    changed.put(&path, bytes);
+    disk.set(changed);
+}
+
+fn spoil(disk: &SimDisk, text: &str) {
+    change(disk, |bytes| {
+        let text_of = String::from_utf8(bytes).unwrap();
+        assert!(text_of.contains(text));
+        text_of.replacen(text, &"#".repeat(text.len()), 1).into_bytes()
+    });
+}
+
+fn add(disk: &SimDisk, more: &[u8]) {
+    change(disk, |bytes| [bytes.as_slice(), more].concat());
+}
+
+fn read(store: &mut impl Sessions, seq: u64, limit: u32) -> Page {
+    store.read("a", &Select::From { seq, limit }).unwrap()
+}
+
+fn seqs(page: &Page) -> Vec<u64> {
+    let messages: Vec<Value> = serde_json::from_str(&page.messages).unwrap();
+    messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect()
+}
+
+fn doctor(store: &mut impl Sessions) -> Value {
+    serde_json::from_str(&store.doctor(false).unwrap()).unwrap()
+}
+
+fn salvage(store: &mut Store<SimHost>, request: &Value) -> sessile_core::Result<Value> {
+    store
+        .operate("salvage_session", &request.to_string())
+        .map(|answer| serde_json::from_str(&answer).unwrap())
+}
+
+#[test]
+fn a_second_beginning_and_an_append_behind_what_is_hidden_do_not_count() {
+    let (disk, mut store) = with_messages(3);
+    store.revert("a", &1.into(), false, &WriteOptions::default()).unwrap();
+    drop(store);
+    let facts = r#"{"scope":"other","status":"idle","created":1,"updated":1,"accessed":1,"active":1}"#;
+    let beginning =
+        format!(r#""v":1,"session":"b","gen":1,"id":"01JD0000000000000000000000","at":1,"facts":{facts}"#);
+    add(&disk, line("session", &beginning).as_bytes());
+    for keep in [2, 9] {
+        add(
+            &disk,
+            line("append", &format!(r#"{STAMP},"n":3,"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#))
+                .as_bytes(),
+        );
+    }
+    let mut store = open(&disk, 2);
+    let session = store.get("a").unwrap();
+    assert_eq!((session.facts.scope.as_str(), session.message_count, session.can_unrevert), ("", 1, true));
+    assert_eq!(seqs(&read(&mut store, 1, 9)), [1]);
+    // Behind what is visible, behind nothing, and behind one that damage has taken, they do.
+    for (n, keep, visible) in [(3, 1, vec![1, 4]), (4, 0, vec![5]), (7, 6, vec![5, 8])] {
+        add(
+            &disk,
+            line("append", &format!(r#"{STAMP},"n":{n},"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#))
+                .as_bytes(),
+        );
+        assert_eq!(seqs(&read(&mut open(&disk, 3), 1, 9)), visible, "{n} {keep}");
+    }
+}
+
+#[test]
+fn a_checkpoint_tells_what_damage_before_it_has_hidden() {
+    let (disk, mut store) = with_messages(700);
+    store.revert("a", &650.into(), false, &WriteOptions::default()).unwrap();
+    (701..=1400).for_each(|n| append(&mut store, &format!("message {n}.")));
+    drop(store);
+    // Two messages, and the revert between.
+    for gone in ["message 20.", r#"{"t": "head""#, "message 1390."] {
+        spoil(&disk, gone);
+    }
+    let mut store = open(&disk, 2);
+    assert_eq!(store.get("a").unwrap().message_count, 1350);
+    let page = read(&mut store, 1, 2_000);
+    assert_eq!(page.unreadable, [20, 1390]);
+    assert_eq!((seqs(&page).len(), page.damage.len()), (1348, 3));
+    let tips: Vec<u64> = store.branches("a").unwrap().iter().map(|branch| branch.tip).collect();
+    assert_eq!(tips, [1400, 700]);
+    append(&mut store, "more");
+    assert_eq!(seqs(&read(&mut store, 1399, 9)), [1399, 1400, 1401]);
+    let report = doctor(&mut store);
+    assert_eq!(report["unreachable"]["messages"], 2, "{report}");
+    let salvaged = salvage(&mut store, &json!({"session": "a"})).unwrap();
+    assert_eq!(salvaged["carried"], 1399);
+    assert_eq!(salvaged["unreadable"], json!([{"from": 20, "to": 20}, {"from": 1390, "to": 1390}]));
+}
+
+#[test]
+fn records_that_are_larger_than_what_is_read_at_once_are_read() {
+    let (disk, mut store) = with_messages(1);
+    for n in [3 * MIB, 5 * MIB, MIB / 2, 6 * MIB, 10] {
+        append(&mut store, &"x".repeat(n));
+    }
+    assert_eq!(seqs(&read(&mut store, 1, 9)), [1, 2, 3], "a page ends behind the message that fills it");
+    drop(store);
+    let mut store = open(&disk, 2);
+    assert_eq!(store.get("a").unwrap().message_count, 6);
+    assert_eq!(seqs(&read(&mut store, 4, 9)), [4, 5, 6]);
+    assert_eq!(doctor(&mut store)["findings"], json!([]));
+    let watched = store.operate("changes", &json!({"session": "a"}).to_string()).unwrap();
+    assert!(watched.contains("cursor"), "{watched}");
+    store.compact("a").unwrap();
+    assert_eq!(store.get("a").unwrap().message_count, 6);
+    // A torn one of that size waits for its writer, and is damage once something follows.
+    let torn = line(
+        "append",
+        &format!(
+            r#"{STAMP},"n":6,"m":[{{"role":"user","parts":[{{"type":"text","text":"{}"}}]}}]"#,
+            "x".repeat(3 * MIB)
+        ),
+    );
+    let mut disk_now = disk.disk();
+    let log = disk_now.paths().filter(|path| path.starts_with("sessions/")).last().unwrap().to_owned();
+    let bytes = [disk_now.bytes(&log).unwrap(), &torn.as_bytes()[..2 * MIB]].concat();
+    disk_now.put(&log, bytes);
+    let disk = SimDisk::new(disk_now);
+    let mut store = open(&disk, 3);
+    assert_eq!(store.get("a").unwrap().message_count, 6);
+    append(&mut store, "behind");
+    assert_eq!(store.get("a").unwrap().message_count, 7);
+    let report = doctor(&mut open(&disk, 4));
+    let kinds: Vec<&Value> =
+        report["findings"].as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
+    assert_eq!(kinds, ["damage"], "{report}");
+}
+
+#[test]
+fn a_log_that_somebody_has_cut_is_read_as_it_is() {
+    let (disk, mut store) = with_messages(5);
+    let third = {
+        let now = disk.disk();
+        String::from_utf8(now.bytes(&path(&now)).unwrap().to_vec()).unwrap().find("message 4.").unwrap()
+    };
+    change(&disk, |bytes| bytes[..third].to_vec());
+    assert_eq!(seqs(&read(&mut store, 1, 9)), [1, 2, 3]);
+    append(&mut store, "behind");
+    assert_eq!(seqs(&read(&mut open(&disk, 2), 1, 9)), [1, 2, 3, 4]);
+}
+
+#[test]
+fn of_very_many_damaged_ranges_the_first_are_named() {
+    let (disk, store) = with_messages(1);
+    drop(store);
+    let garbage: String = (0..1_200).map(|n| format!("garbage {n}\n{}", line("wish", "\"a\":1"))).collect();
+    add(&disk, garbage.as_bytes());
+    let mut store = open(&disk, 2);
+    append(&mut store, "behind");
+    let page = read(&mut store, 1, 9);
+    assert_eq!((seqs(&page), page.damage.len()), (vec![1, 2], 1000));
+}
+
+#[test]
+fn a_salvage_goes_by_what_is_there() {
+    let (disk, mut store) = with_messages(3);
+    let big = json!({"big": "x".repeat(64 * 1024 - 20)}).to_string();
+    let patch = sessile_core::SessionPatch { metadata: Some(Some(big)), ..Default::default() };
+    store.update("a", &patch, &WriteOptions::default()).unwrap();
+    let refused = salvage(&mut store, &json!({"session": "a"})).unwrap_err();
+    assert!(refused.kind == ErrorKind::Invalid && refused.message.contains("metadata"), "{refused:?}");
+    let patch = sessile_core::SessionPatch { metadata: Some(None), ..Default::default() };
+    store.update("a", &patch, &WriteOptions::default()).unwrap();
+    let run = json!({"session": "a", "owner": "w", "lease_ms": 60_000}).to_string();
+    store.operate("begin_run", &run).unwrap();
+    spoil(&disk, "message 2.");
+    let mut store = open(&disk, 2);
+    create_other(&mut store, "taken");
+    let taken = salvage(&mut store, &json!({"session": "a", "id": "taken"})).unwrap_err();
+    assert_eq!(taken.kind, ErrorKind::Conflict, "{taken:?}");
+    assert_eq!(salvage(&mut store, &json!({"session": "none"})).unwrap_err().kind, ErrorKind::NotFound);
+    let missing = salvage(&mut store, &json!({"session": "a", "generation": 7})).unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::NotFound, "{missing:?}");
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!((&salvaged["carried"], &salvaged["repeated"]), (&json!(2), &json!(false)));
+    assert_eq!(salvaged["session"]["status"], "active", "nobody is at work on the new one");
+    assert_eq!(salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap()["repeated"], true);
+    store.trash("a").unwrap();
+    store.purge("a").unwrap();
+    assert_eq!(salvage(&mut store, &json!({"session": "a"})).unwrap_err().kind, ErrorKind::NotFound);
+}
+
+fn create_other(store: &mut impl Sessions, id: &str) {
+    store.create(&NewSession { id: Some(id.into()), ..NewSession::default() }).unwrap();
+}
+
+#[test]
+fn a_log_without_its_beginning_is_salvaged_by_its_name() {
+    let (disk, store) = with_messages(400);
+    drop(store);
+    change(&disk, |bytes| {
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        [vec![b'#'; end], bytes[end..].to_vec()].concat()
+    });
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a"})).unwrap();
+    let carried = salvaged["carried"].as_u64().unwrap();
+    assert_eq!(carried, 400, "{salvaged}");
+    let id = salvaged["session"]["id"].as_str().unwrap();
+    let page = store.read(id, &Select::Last(1)).unwrap();
+    assert!(page.messages.contains("message 400."), "{}", page.messages);
+}
