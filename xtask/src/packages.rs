@@ -43,6 +43,7 @@ pub(crate) fn build(missing: Missing) -> Result<()> {
 /// Runs the tests that the packages bring.
 pub(crate) fn test() -> Result<()> {
     execute(Node::npm()?.args(["test", "--silent"]))?;
+    Python::install_frameworks()?;
     execute(Python::command().args(["-m", "pytest", "--quiet"]))
 }
 
@@ -153,9 +154,25 @@ impl Python {
             return Ok(());
         }
         execute(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder.join(".venv")))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        execute(Self::command().args(pip).args(["--editable", ".[test]"]))?;
+        Self::install(".[test]")?;
         Ok(fs::write(stamp, wanted)?)
+    }
+
+    /// Installs the frameworks that the adapters stand behind. Only the tests want them, and they are large.
+    fn install_frameworks() -> Result<()> {
+        let folder = folder("host-python");
+        let stamp = folder.join(".venv/.sessile-frameworks");
+        let wanted = text_of(&folder, &["pyproject.toml"])?;
+        if fs::read_to_string(&stamp).ok().as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        Self::install(".[test,adapters]")?;
+        Ok(fs::write(stamp, wanted)?)
+    }
+
+    fn install(extras: &str) -> Result<()> {
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        execute(Self::command().args(pip).args(["--editable", extras]))
     }
 }
 

@@ -1,0 +1,9 @@
+"""Sessile as the store behind agent frameworks: one module for each, and each wants its extra to be installed.
+
+| module | framework | extra |
+| --- | --- | --- |
+| :mod:`sessile.adapters.claude` | Claude Agent SDK, ``SessionStore`` | ``sessile[claude-agent-sdk]`` |
+
+Each takes an open :class:`sessile.Store` and leaves closing it to whoever opened it. What is acknowledged to a framework
+has the store's default durability: it survives power loss.
+"""

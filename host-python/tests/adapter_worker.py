@@ -1,0 +1,64 @@
+"""`adapter_worker.py FRAMEWORK STORE NAME COUNT`: adds to a session through an adapter and says what was acknowledged.
+
+Each line of the output is the number of an addition that the framework was told to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import sessile
+
+Add = Callable[[int], None]
+
+
+def claude(store: sessile.Store, name: str) -> Add:
+    """Every entry is given twice, as the SDK does when it does not know whether the first time has come through."""
+    from sessile.adapters.claude import SessileSessionStore
+
+    adapter = SessileSessionStore(store)
+
+    def add(number: int) -> None:
+        entry: Any = {"type": "user", "uuid": f"{name}-{number}", "message": {"role": "user", "content": f"{number}"}}
+        for _ in range(2):
+            asyncio.run(adapter.append({"project_key": "p", "session_id": "s"}, [entry]))
+
+    return add
+
+
+def langgraph(store: sessile.Store, name: str) -> Add:
+    """A pending write of one checkpoint that all share, and a checkpoint in a namespace of its own."""
+    from langgraph.checkpoint.base import empty_checkpoint
+
+    from sessile.adapters.langgraph import SessileSaver
+
+    saver = SessileSaver(store)
+    shared: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    saver.put(shared, {**empty_checkpoint(), "id": "0"}, {}, {})
+    shared["configurable"]["checkpoint_id"] = "0"
+    own: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": name}}
+
+    def add(number: int) -> None:
+        nonlocal own
+        versions: Any = {"state": number + 1}
+        state = [f"{name} {k}" for k in range(number + 1)] * 20
+        made: Any = {**empty_checkpoint(), "id": f"{number:08}", "channel_versions": versions}
+        own = saver.put(own, {**made, "channel_values": {"state": state}}, {}, versions)
+        saver.put_writes(shared, [("all", f"{name} {number}")], f"{name} {number}")
+
+    return add
+
+
+def main(framework: str, root: str, name: str, count: str) -> None:
+    with sessile.open(root) as store:
+        add: Add = globals()[framework](store, name)
+        for number in range(int(count)):
+            add(number)
+            print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
