@@ -67,9 +67,9 @@ STRANGE: list[Any] = [
     {"type": "user", "message": {"content": {"text": "x"}}},
     {"type": "user", "message": {"content": ""}},
     {"type": "user", "message": {"content": []}},
-    {"type": "assistant", "message": {"content": [{"type": "text", "text": "a", "citations": []}, {"text": "b"}]}},
-    {"type": "assistant", "message": {"content": [1, "x", None, [], {}, {"text": 1}, {"type": "tool_use", "input": {}}]}},
-    {"type": "assistant", "message": {"content": [{"text": "x", "fields": {"text": "y"}, "type": "opaque", "data": 1}]}},
+    {"type": "assistant", "message": {"content": [{"type": "text", "text": "a", "n": []}, {"text": "b"}]}},
+    {"type": "assistant", "message": {"content": [1, "x", None, [], {}, {"text": 1}, {"input": {}}]}},
+    {"type": "user", "message": {"content": [{"text": "x", "fields": {"text": "y"}, "type": "opaque", "data": 1}]}},
     {"type": "summary", "record": {}, "content": "text", "parts": [], "summary": {"x": 1}, "role": "?"},
     {"type": "\u0000\u2028 \U0001f600", "__proto__": {"constructor": 1}, "n": [10**30, -0.0, 1e-300, True]},
 ]
