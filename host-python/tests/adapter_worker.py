@@ -52,6 +52,14 @@ def langgraph(store: sessile.Store, name: str) -> Add:
     return add
 
 
+def openai(store: sessile.Store, name: str) -> Add:
+    """An item."""
+    from sessile.adapters.openai import SessileSession
+
+    session = SessileSession("s", store)
+    return lambda number: asyncio.run(session.add_items([{"role": "user", "content": f"{name} {number}"}]))
+
+
 def main(framework: str, root: str, name: str, count: str) -> None:
     with sessile.open(root) as store:
         add: Add = globals()[framework](store, name)
