@@ -60,6 +60,28 @@ def openai(store: sessile.Store, name: str) -> Add:
     return lambda number: asyncio.run(session.add_items([{"role": "user", "content": f"{name} {number}"}]))
 
 
+def strands(store: sessile.Store, name: str) -> Add:
+    """The next message; where another process was first, the one behind it."""
+    from strands.types.exceptions import SessionException
+    from strands.types.session import SessionAgent, SessionMessage
+
+    from sessile.adapters.strands import SessileSessionRepository
+
+    repository = SessileSessionRepository(store)
+    repository.create_agent("s", SessionAgent("a", {}, {}))
+
+    def add(number: int) -> None:
+        while True:
+            message: Any = {"role": "user", "content": [{"text": f"{name} {number}"}]}
+            try:
+                count = len(repository.list_messages("s", "a"))
+                return repository.create_message("s", "a", SessionMessage(message, count))
+            except SessionException:
+                continue
+
+    return add
+
+
 def main(framework: str, root: str, name: str, count: str) -> None:
     with sessile.open(root) as store:
         add: Add = globals()[framework](store, name)
