@@ -82,6 +82,35 @@ def strands(store: sessile.Store, name: str) -> Add:
     return add
 
 
+def google_adk(store: sessile.Store, name: str) -> Add:
+    """An event, again and again until its session was not stale, that counts and gives to the app and the user."""
+    from google.adk.errors._stale_session_error import StaleSessionError
+    from google.adk.errors.already_exists_error import AlreadyExistsError
+    from google.adk.events.event import Event
+    from google.adk.events.event_actions import EventActions
+    from google.genai import types
+
+    from sessile.adapters.google_adk import SessileSessionService
+
+    service = SessileSessionService(store)
+    here: Any = {"app_name": "app", "user_id": "user", "session_id": "s"}
+
+    async def add(number: int) -> None:
+        while True:
+            try:
+                session = await service.get_session(**here) or await service.create_session(**here)
+                delta = {f"app:{name}": number, f"user:{name}": number, "count": session.state.get("count", 0) + 1}
+                content = types.Content(parts=[types.Part(text=f"{name} {number}")])
+                await service.append_event(
+                    session, Event(author="user", content=content, actions=EventActions(state_delta=delta))
+                )
+                return
+            except (AlreadyExistsError, StaleSessionError):
+                continue
+
+    return lambda number: asyncio.run(add(number))
+
+
 def main(framework: str, root: str, name: str, count: str) -> None:
     with sessile.open(root) as store:
         add: Add = globals()[framework](store, name)

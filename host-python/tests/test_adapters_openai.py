@@ -223,4 +223,4 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, capsys: pytest.Captur
     assert found == [{"role": "user", "content": f"a {number}"} for number in range(len(found))]
     assert acknowledged <= len(found) <= acknowledged + 1
     with capsys.disabled():
-        print(f"\nopenai-agents {version('openai-agents')} brings no suite; the contracts here hold for its own session")
+        print(f"\nopenai-agents {version('openai-agents')} brings no suite; its own session keeps these contracts too")

@@ -231,4 +231,4 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, capsys: pytest.Captur
     assert [one.message["content"][0]["text"] for one in found] == [f"a {number}" for number in range(len(found))]
     assert acknowledged <= len(found) <= acknowledged + 1
     with capsys.disabled():
-        print(f"\nstrands-agents {version('strands-agents')} brings no suite; the contracts here hold for its own files")
+        print(f"\nstrands-agents {version('strands-agents')} brings no suite; its own files keep these contracts too")
