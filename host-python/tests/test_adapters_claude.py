@@ -171,6 +171,21 @@ def test_what_was_deleted_can_be_written_again(adapter: SessileSessionStore) -> 
     asyncio.run(work())
 
 
+def test_a_name_whose_log_a_fork_needs_is_refused_with_its_reason(
+    adapter: SessileSessionStore, store: sessile.Store
+) -> None:
+    async def work() -> None:
+        await adapter.append(KEY, [entry("1")])
+        (session,) = store.sessions(scope="claude-agent-sdk:p")
+        store.fork(session.id, id="fork")
+        await adapter.delete(KEY)
+        assert await adapter.load(KEY) is None
+        with pytest.raises(sessile.ConflictError, match="fork"):
+            await adapter.append(KEY, [entry("2")])
+
+    asyncio.run(work())
+
+
 def test_what_is_in_the_trash_is_not_there_and_not_written_over(
     adapter: SessileSessionStore, store: sessile.Store
 ) -> None:

@@ -147,9 +147,11 @@ def test_pruning_frees_the_space_and_keeps_what_is_needed(store: sessile.Store) 
         (found,) = one.list(HERE)
         assert found.checkpoint["channel_values"] == {"messages": messages, "other": ["404040"] * 1_000}
         assert found.pending_writes == [("task 40", "messages", "y" * 5_000 + "40")]
-    put(reader, config, 41, messages=[*messages, "more"], other=["404040"] * 1_000)
+    # A value that was removed comes back, through a process that had known it.
+    put(reader, config, 41, messages=[*messages, "more"], other=["111"] * 1_000)
     latest = SessileSaver(store).get_tuple(HERE)
-    assert latest is not None and latest.checkpoint["channel_values"]["messages"] == [*messages, "more"]
+    assert latest is not None
+    assert latest.checkpoint["channel_values"] == {"messages": [*messages, "more"], "other": ["111"] * 1_000}
     assert store.doctor()["healthy"]
 
 
@@ -199,6 +201,32 @@ def test_a_thread_goes_on_after_a_revert(store: sessile.Store) -> None:
         found = one.get_tuple(HERE)
         assert found is not None and found.checkpoint["channel_values"]["more"] == ["d" * 1_000]
         assert len(list(one.list(HERE))) == 2
+
+
+def test_what_others_remove_meanwhile_is_no_error(store: sessile.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    saver, other = SessileSaver(store), SessileSaver(store)
+    at = saver._threads.at
+
+    def prune_behind(id: str) -> Any:
+        known = at(id)
+        monkeypatch.undo()
+        other.prune(["t"])
+        return known
+
+    config = HERE
+    configs = [config := put(saver, config, step, state=["x" * 1_000, step]) for step in range(1, 5)]
+    saver._threads.forget("langgraph:t")
+    with monkeypatch.context():
+        monkeypatch.setattr(saver._threads, "at", prune_behind)
+        assert saver.get_tuple(configs[1]) is None
+    put(saver, configs[3], 5, state=["x" * 1_000, 5])
+    saver = SessileSaver(store)
+    at = saver._threads.at
+    monkeypatch.setattr(saver._threads, "at", prune_behind)
+    config = put(saver, configs[3], 6, state=["x" * 1_000, 6])
+    found = SessileSaver(store).get_tuple(config)
+    assert found is not None and found.checkpoint["channel_values"] == {"state": ["x" * 1_000, 6]}
+    assert store.doctor()["healthy"]
 
 
 class State(TypedDict):

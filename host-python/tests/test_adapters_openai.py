@@ -17,6 +17,7 @@ from agents.usage import Usage
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 import sessile
+from sessile.adapters import openai as adapter
 from sessile.adapters.openai import SessileSession
 
 ITEMS: list[Any] = [
@@ -146,6 +147,25 @@ def test_calls_at_once_lose_and_double_nothing(sessions: Any) -> None:
         popped = await asyncio.gather(*(session.pop_item() for _ in range(30)))
         assert sorted(one["content"] for one in popped if one) == sorted(found)
         assert await session.get_items() == []
+
+    asyncio.run(work())
+
+
+def test_what_is_added_while_popping_is_not_lost(store: sessile.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        session, other = SessileSession("a", store), SessileSession("a", store)
+        await session.add_items([item(1), item(2)])
+        read = adapter.last
+
+        def add_behind(*args: Any) -> Any:
+            found = read(*args)
+            monkeypatch.undo()
+            other._add([item(3)])
+            return found
+
+        monkeypatch.setattr(adapter, "last", add_behind)
+        assert await session.pop_item() == item(3)
+        assert await session.get_items() == [item(1), item(2)]
 
     asyncio.run(work())
 

@@ -45,7 +45,8 @@ def find(store: Store, id: str) -> Session | None:
 
 
 def ensure(store: Store, id: str, **facts: Any) -> Session:
-    """The session, made with these facts where there is none. Any number of processes may ask at once."""
+    """The session, made with these facts where there is none. Any number of processes may ask at once. Errors:
+    `ConflictError` (it was removed, and forks that are left need its log)."""
     try:
         return store.get(id)
     except NotFoundError:
@@ -53,7 +54,13 @@ def ensure(store: Store, id: str, **facts: Any) -> Session:
     try:
         return store.create(id=id, **facts)
     except ConflictError:
+        pass
+    try:
         return store.get(id)
+    except NotFoundError:
+        raise ConflictError(
+            f'session "{id}" was removed, and a fork needs its log still; detach or remove the fork, or use another name'
+        ) from None
 
 
 def remove(store: Store, id: str) -> None:

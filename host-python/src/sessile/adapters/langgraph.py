@@ -533,9 +533,9 @@ class _Thread:
 
     def blob(self, store: Store, id: str, seq: int) -> tuple[str, bytes]:
         """A value. Errors: `DamagedError`."""
-        digest, place = self.blobs[seq].digest, seq
         chain: List[Any] = []
-        while (known := self.cache.get(self.blobs[place].digest)) is None:
+        digest, place = self._digest_of(seq), seq
+        while (known := self.cache.get(self._digest_of(place))) is None:
             record = _read(store, id, place, "blob")
             pieces = [_read(store, id, _resolve(place, back), "piece") for back in record.get("pieces", ())]
             data = b"".join(base64.b64decode(text) for text in [*pieces, record["data"]])
@@ -552,6 +552,11 @@ class _Thread:
                 raise DamagedError(f'session "{id}": the value of message {seq} is not what was stored')
             self.remember({digest: (kind, data)})
         return kind, data
+
+    def _digest_of(self, seq: int) -> str:
+        if seq not in self.blobs:
+            raise _Gone
+        return self.blobs[seq].digest
 
     def remember(self, values: dict[str, tuple[str, bytes]]) -> None:
         """Keeps values at hand that are likely to be asked for, or to change a little, next."""
@@ -600,9 +605,13 @@ class _Draft:
 
     def _add_blob(self, record: dict[str, Any], data: bytes, base: int | None) -> int:
         if base is not None and len(data) > INLINE_BYTES_MAX:
-            kind, old = self._thread.blob(self._store, self._id, base)
+            try:
+                kind, old = self._thread.blob(self._store, self._id, base)
+            except (_Gone, DamagedError):
+                kind, old = "", b""  # Somebody else removes it, or it cannot be read: the new one needs nothing of it.
             copy, literal = difference(old, data)
-            chain = self._thread.blobs[base].chain + len(literal) + 12 * len(copy) + RECORD_BYTES
+            before = self._thread.blobs[base].chain if kind else 0
+            chain = before + len(literal) + 12 * len(copy) + RECORD_BYTES
             # A chain never has more bytes than the value: so it costs little to read, and storing a value whole now
             # and then costs no more than the changes since the last time.
             if kind == record["type"] and chain < len(data):
