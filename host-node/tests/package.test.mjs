@@ -19,9 +19,14 @@ test("the package has what it needs, and no dependencies", () => {
     assert.ok(files.includes(file), file);
   }
   assert.ok(files.every((file) => /^(dist\/|README\.md$|LICENSE|package\.json$)/.test(file)), files.join(" "));
-  const { dependencies, peerDependencies, scripts } = JSON.parse(read("package.json"));
-  assert.deepEqual([dependencies, peerDependencies, scripts.install, scripts.postinstall], [undefined, undefined, undefined, undefined]);
-  assert.ok(!read("package-lock.json").includes('"resolved"'));
+  const { dependencies, exports, peerDependencies, peerDependenciesMeta, scripts } = JSON.parse(read("package.json"));
+  assert.deepEqual([dependencies, scripts.install, scripts.postinstall], [undefined, undefined, undefined]);
+  // Frameworks are for those who have them.
+  assert.deepEqual(peerDependenciesMeta, Object.fromEntries(Object.keys(peerDependencies).map((name) => [name, { optional: true }])));
+  for (const target of Object.values(exports).flatMap((entry) => (typeof entry === "string" ? [entry] : Object.values(entry)))) {
+    assert.ok(files.includes(target.slice(2)), target);
+  }
+  assert.ok(!read("package-lock.json").includes('"resolved": "http'));
 });
 
 test("the component's code uses nothing but WebAssembly and encoders", () => {
