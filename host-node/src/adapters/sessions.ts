@@ -14,6 +14,7 @@ export interface AdapterOptions {
 
 const ID_BYTES_MAX = 256;
 const TRIES_MAX = 100;
+const GONE_TRIES_MAX = 5;
 
 /** Returns the id of the session that stands for keys. What no id can hold is in it as a digest. */
 export function sessionId(prefix: string, ...keys: readonly string[]): string {
@@ -91,8 +92,10 @@ export async function settle<Result>(act: () => Promise<Result>): Promise<Result
     try {
       return await act();
     } catch (error) {
-      const isRace = error instanceof Raced || (error instanceof SessileError && error.kind === "not-found");
-      if (!isRace || tries >= TRIES_MAX) throw error instanceof Raced ? error.cause : error;
+      // A session may be removed and made again while it is written to; that does not go on for long.
+      const isGone = error instanceof SessileError && error.kind === "not-found";
+      const triesMax = error instanceof Raced ? TRIES_MAX : isGone ? GONE_TRIES_MAX : 0;
+      if (tries >= triesMax) throw error instanceof Raced ? error.cause : error;
     }
   }
 }
