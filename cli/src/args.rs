@@ -138,12 +138,28 @@ pub enum Command {
     Export(Export),
     Doctor(Doctor),
     Salvage(Salvage),
+    Mcp(Mcp),
     /// Print a script that completes commands and options
     Completions(Completions),
     Demo(Demo),
     /// Append messages and acknowledge each: a process that `demo` starts and kills
     #[command(hide = true)]
     DemoWriter(DemoWriter),
+}
+
+/// Serve the store to AI agents: the Model Context Protocol over standard input and output
+///
+/// Tools list, search and read sessions. Nothing is written unless that is allowed. It ends when its input does.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile mcp                                    read-only
+  sessile mcp --allow-write                      a tool that forks sessions, too
+  claude mcp add sessile -- sessile mcp          for Claude Code")]
+pub struct Mcp {
+    /// Offer tools that write, too: forking a session
+    #[arg(long)]
+    pub allow_write: bool,
 }
 
 /// Give a session the title that you choose

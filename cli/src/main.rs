@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod export;
 mod import;
+mod mcp;
 mod opening;
 mod output;
 mod transcript;

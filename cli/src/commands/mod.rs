@@ -20,7 +20,7 @@ use crate::exit::OK;
 use crate::import::Layout;
 use crate::opening::Opening;
 use crate::output::Out;
-use crate::{demo, export, import};
+use crate::{demo, export, import, mcp};
 
 /// What every command is given.
 pub struct Context {
@@ -79,6 +79,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         }
         Command::Doctor(args) => check::doctor(&mut context, &args),
         Command::Salvage(args) => check::salvage(&mut context, args),
+        Command::Mcp(args) => mcp::serve(&mut context, &args),
         Command::Completions(args) => completions(&mut context, &args),
         Command::Demo(args) => demo::run(&mut context, &args, engine),
         Command::DemoWriter(args) => demo::write(&mut context, &args),
