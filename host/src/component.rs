@@ -123,6 +123,15 @@ impl<H: Host + 'static> ComponentStore<H> {
         }
     }
 
+    /// How much work the last call has done inside the sandbox, in wasmtime's fuel: about one for each instruction of
+    /// the component. The same call on the same files takes as much on every machine. 0 after a trap.
+    pub fn fuel_used(&self) -> u64 {
+        match &self.state {
+            State::Live(live) => self.fuel.saturating_sub(live.store.get_fuel().unwrap_or(self.fuel)),
+            State::Dead(_) | State::Between => 0,
+        }
+    }
+
     /// Calls the component, in a fresh instance where the last one has trapped.
     fn call<T>(
         &mut self,
