@@ -26,6 +26,7 @@ cargo xtask <command>
   demo     store, fork, revert and kill: the store at work on real sessions
   test     run all tests, in every language
   torture  the parts of the proof for hours: [PART...] [--minutes N] [--seed N] [--count N]
+  bench    measure the store beside its peers, and write docs/performance.md: [--quick] [--release] [WORKLOAD...]
   lint     check formatting, lints and types
   package  make what is published, in target/package
   audit    check licences, sources and known vulnerabilities of what this is made with
@@ -84,6 +85,7 @@ fn run(args: &[String]) -> Result<()> {
             let program = root().join("target/debug").join(format!("torture{}", env::consts::EXE_SUFFIX));
             execute(Command::new(program).args(rest))
         }
+        ["bench", rest @ ..] => bench(rest),
         ["lint"] => lint(),
         ["audit"] => audit::audit(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
@@ -111,6 +113,21 @@ fn build(missing: Missing) -> Result<()> {
     component::build(&root())?;
     cargo(&["build"])?;
     packages::build(missing)
+}
+
+/// Measures, with the programs that everything else uses too; `--release` builds everything once more, without the checks
+/// of debugging.
+fn bench(args: &[&str]) -> Result<()> {
+    build(Missing::Fail)?;
+    packages::peers()?;
+    let is_release = args.contains(&"--release");
+    if is_release {
+        cargo(&["build", "--release"])?;
+    }
+    let place = root().join("target").join(if is_release { "release" } else { "debug" });
+    let rest = args.iter().filter(|arg| **arg != "--release");
+    let program = place.join(format!("sessile-bench{}", env::consts::EXE_SUFFIX));
+    execute(Command::new(program).arg("run").args(rest))
 }
 
 fn lint() -> Result<()> {

@@ -47,6 +47,41 @@ pub(crate) fn test() -> Result<()> {
     execute(Python::command().args(["-m", "pytest", "--quiet"]))
 }
 
+/// Sets up what is measured beside the store, in folders of `bench`.
+///
+/// SQLite for Node is compiled here where no built one can be had, and left out where that fails: the report says so.
+pub(crate) fn peers() -> Result<()> {
+    node()?;
+    let folder = root().join("bench/node");
+    let wanted = text_of(&folder, &["package.json"])? + &said(Command::new("node").arg("--version"))?;
+    stamped(&folder.join("node_modules"), &wanted, || {
+        println!("installing the peers of Node; their SQLite is compiled, which takes some minutes");
+        let install = ["install", "--no-package-lock", "--silent", "--no-audit", "--no-fund"];
+        execute(Node::npm()?.current_dir(&folder).args(install))
+    })?;
+    let folder = root().join("bench/python");
+    let python = python()?;
+    let wanted = text_of(&folder, &["requirements.txt"])? + &said(Command::new(python).arg("--version"))?;
+    let place = folder.join(".venv");
+    stamped(&place, &wanted, || {
+        println!("installing the peers of Python");
+        execute(Command::new(python).args(["-m", "venv", "--clear"]).arg(&place))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        let program = place.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+        execute(Command::new(program).current_dir(&folder).args(pip).arg("requirements.txt"))
+    })
+}
+
+/// Sets a folder up, unless it was set up from the same.
+fn stamped(folder: &Path, wanted: &str, set_up: impl FnOnce() -> Result<()>) -> Result<()> {
+    let stamp = folder.join(STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    set_up()?;
+    Ok(fs::write(stamp, wanted)?)
+}
+
 /// Checks the types of both packages.
 pub(crate) fn lint() -> Result<()> {
     execute(Node::command().args(["node_modules/typescript/bin/tsc", "--noEmit"]))?;
