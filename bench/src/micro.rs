@@ -1,7 +1,7 @@
 //! Micro-benchmarks of single calls, with divan: the native core and the component on the same files.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -13,6 +13,9 @@ use sessile::{
 use crate::race::root;
 use crate::subjects::message;
 
+/// The variable that says where the measured files are.
+const PLACE: &str = "SESSILE_BENCH_DIR";
+
 const ENGINES: [&str; 2] = ["native", "component"];
 
 /// Runs the benchmarks and prints what divan prints.
@@ -22,8 +25,9 @@ pub fn run() {
 }
 
 /// Runs them in a process of their own and gives what they print.
-pub fn measure() -> Result<String> {
-    let output = Command::new(std::env::current_exe()?).arg("micro").output()?;
+pub fn measure(dir: &Path) -> Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.arg("micro").env(PLACE, dir).env("SESSILE_CACHE", dir.join("cache")).output()?;
     if !output.status.success() {
         bail!("the micro-benchmarks failed: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -31,7 +35,8 @@ pub fn measure() -> Result<String> {
 }
 
 fn place() -> PathBuf {
-    root().join("target/bench/micro")
+    let dir = std::env::var_os(PLACE).map_or_else(|| root().join("target/bench"), PathBuf::from);
+    dir.join("micro")
 }
 
 /// A fresh store with a session of so many messages.

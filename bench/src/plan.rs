@@ -51,7 +51,12 @@ impl Options {
         while let Some(arg) = args.next() {
             match arg.to_lowercase().as_str() {
                 "--quick" => options.is_quick = true,
-                "--dir" => options.dir = args.next().context("--dir wants a directory")?.into(),
+                "--dir" => {
+                    let dir = Path::new(args.next().context("--dir wants a directory")?);
+                    fs::create_dir_all(dir)?;
+                    // The library takes no relative path for its cache.
+                    options.dir = dir.canonicalize()?;
+                }
                 "--rounds" => options.rounds = Some(args.next().context("--rounds wants a number")?.parse()?),
                 name if WORKLOADS.iter().any(|(known, _)| *known == name) => {
                     options.only.insert(name.to_owned());
@@ -80,7 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     clear(&bench.scratch)?;
-    let micro = crate::micro::measure()?;
+    let micro = crate::micro::measure(&options.dir)?;
     let run = report::Run {
         is_quick,
         is_whole: options.only.is_empty() && options.rounds.is_none(),

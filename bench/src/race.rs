@@ -147,13 +147,15 @@ impl Drop for Runner {
 }
 
 fn stderr_of(job: &Job) -> PathBuf {
-    let name = format!("{}-{}.stderr", job.subject, job.work);
-    cache(&job.dir).parent().unwrap_or(&job.dir).join(name)
+    scratch(&job.dir).join(format!("{}-{}.stderr", job.subject, job.work))
 }
 
-/// The compiled component is kept beside what is measured, so that a second start finds it.
+/// The compiled component is kept beside what is measured, and from run to run: users find it compiled too. Whoever uses it
+/// makes it: a directory that others may look into is not trusted.
 fn cache(dir: &Path) -> PathBuf {
-    let scratch = dir.ancestors().find(|one| one.file_name().is_some_and(|name| name == "scratch"));
-    // Whoever uses it makes it: a directory that others may look into is not trusted.
-    scratch.unwrap_or(dir).join("cache")
+    scratch(dir).with_file_name("cache")
+}
+
+fn scratch(dir: &Path) -> &Path {
+    dir.ancestors().find(|one| one.file_name().is_some_and(|name| name == "scratch")).unwrap_or(dir)
 }
