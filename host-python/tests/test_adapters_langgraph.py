@@ -193,11 +193,14 @@ def test_a_thread_goes_on_after_a_revert(store: sessile.Store) -> None:
     config = put(saver, HERE, 1, state=["a" * 1_000])
     (session,) = store.sessions(scope="langgraph")
     put(saver, config, 2, state=["b" * 1_000])
+    reader = SessileSaver(store)
+    assert len(list(reader.list(HERE))) == 2
     store.revert(session.id, session.head)
     found = saver.get_tuple(HERE)
     assert found is not None and found.checkpoint["channel_values"] == {"state": ["a" * 1_000]}
     put(saver, config, 3, state=["c" * 1_000], more=["d" * 1_000])
-    for one in (saver, SessileSaver(store)):
+    # One that has seen the other branch, and none of what came between.
+    for one in (saver, reader, SessileSaver(store)):
         found = one.get_tuple(HERE)
         assert found is not None and found.checkpoint["channel_values"]["more"] == ["d" * 1_000]
         assert len(list(one.list(HERE))) == 2
