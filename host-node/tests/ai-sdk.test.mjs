@@ -47,14 +47,19 @@ test("ai-sdk: two saves that race lose nothing of each other", async (t) => {
   const place = scratch(t);
   const [one, two] = await Promise.all([openStore(place), openStore(place)]);
   const [a, b] = [one, two].map((store) => new SessileChats(store));
-  await a.save("chat", [say("1", "first")]);
-  await Promise.all([
-    a.save("chat", [say("1", "first"), say("2a", "from a"), say("3", "both")]),
-    b.save("chat", [say("1", "first"), say("2b", "from b"), say("3", "both")]),
-  ]);
-  const loaded = await a.load("chat");
-  assert.deepEqual(loaded.map(({ id }) => id).sort(), ["1", "2a", "2b", "3"]);
-  assert.deepEqual(await b.load("chat"), loaded);
+  for (let round = 0; round < 10; round += 1) {
+    const chat = `chat ${round}`;
+    await a.save(chat, [say("1", "first")]);
+    await Promise.all([
+      a.save(chat, [say("1", "first"), say("2a", "from a"), say("3", "both")]),
+      b.save(chat, [say("1", "first"), say("2b", "from b"), say("3", "both")]),
+    ]);
+    const loaded = await a.load(chat);
+    assert.deepEqual(loaded.map(({ id }) => id).sort(), ["1", "2a", "2b", "3"]);
+    assert.deepEqual(await b.load(chat), loaded);
+    // What both have saved is there once.
+    assert.equal((await one.get(`ai-sdk::${chat}`)).messageCount, 4);
+  }
   await Promise.all([one.close(), two.close()]);
 });
 
