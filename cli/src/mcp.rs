@@ -194,9 +194,8 @@ fn search_one(
         for stored in parsed::<Vec<Value>>(&page.messages)? {
             let parts = stored.pointer("/message/parts").unwrap_or(&Value::Null);
             if let Some(snippet) = texts_of(parts).into_iter().find_map(|text| around(text, wanted)) {
-                hits.push(
-                    json!({ "seq": stored["seq"], "role": stored["message"]["role"], "text": snippet }),
-                );
+                let (seq, role) = (stored.get("seq"), stored.pointer("/message/role"));
+                hits.push(json!({ "seq": seq, "role": role, "text": snippet }));
             }
         }
         match page.next {
@@ -210,11 +209,13 @@ fn search_one(
         if count > 10 {
             hits.drain(5..count - 5);
         }
-        let mut one = json!({ "session": session.id, "title": title, "hits": hits, "count": count });
-        if unreadable > 0 {
-            one["unreadable"] = unreadable.into();
-        }
-        found.push(one);
+        found.push(json!({
+            "session": session.id,
+            "title": title,
+            "hits": hits,
+            "count": count,
+            "unreadable": unreadable,
+        }));
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! `sessile mcp` as an agent meets it: a real process, and JSON-RPC in lines over its standard input and output.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "tests stop at the first surprise, and read as what is said"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
