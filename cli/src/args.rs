@@ -147,9 +147,10 @@ pub enum Command {
     DemoWriter(DemoWriter),
 }
 
-/// Serve the store to AI agents: the Model Context Protocol over standard input and output
+/// Serve the store to AI agents over MCP
 ///
-/// Tools list, search and read sessions. Nothing is written unless that is allowed. It ends when its input does.
+/// The Model Context Protocol over standard input and output. Tools list, search and read sessions; nothing is written
+/// unless that is allowed. It ends when its input does.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
