@@ -17,7 +17,7 @@ mod fold;
 mod host;
 mod id;
 pub mod import;
-mod json;
+pub mod json;
 pub mod limits;
 mod log;
 mod message;

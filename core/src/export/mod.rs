@@ -325,7 +325,7 @@ pub fn is_same(one: &str, other: &str) -> bool {
 }
 
 /// The time in the form of `Date.toISOString`.
-pub(crate) fn iso_utc(ms: u64) -> String {
+pub fn iso_utc(ms: u64) -> String {
     let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
     // The inverse of `import::days_since_1970`: eras of 400 years, years that begin in March.
     let shifted = days + 719_468;

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Import, ImportedExtra, ImportedMessage, ImportedSession, Members, Place, Record, cut, decode_string,
-    fingerprint, is_id, is_string, parents_first, parse_utc_ms, read_records, write_key,
+    Import, ImportedExtra, ImportedMessage, ImportedSession, ImportedUsage, Members, Place, Record, cut,
+    decode_string, fingerprint, is_id, is_string, parents_first, parse_utc_ms, read_records, write_key,
 };
 use crate::json::{elements, quote};
 use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TITLE_BYTES_MAX};
@@ -198,6 +198,7 @@ struct Entry {
     model: Option<String>,
     prompt_title: Option<String>,
     message: Option<ImportedMessage>,
+    usage: Option<ImportedUsage>,
 }
 
 /// What is known of a file when all of its lines are read.
@@ -281,6 +282,11 @@ impl Reading {
         entry.prompt_title = body.prompt_title();
         let created_ms = line.string("timestamp").and_then(|text| parse_utc_ms(&text));
         let json = body.write_message(line, record, id.as_deref());
+        entry.usage = usage_of(line).map(|usage| ImportedUsage {
+            model: entry.model.clone(),
+            at_ms: created_ms,
+            ..usage
+        });
         entry.message = Some(ImportedMessage { key: key.name, created_ms, json, version: None });
         self.entries.push(entry);
     }
@@ -487,9 +493,31 @@ fn child(parent: &str, name: &str) -> ImportedSession {
     }
 }
 
+/// What the answer that a line belongs to has used: every line of an answer says it. The lines that a fork has copied
+/// tell of another session's answers.
+fn usage_of(line: &Members<'_>) -> Option<ImportedUsage> {
+    let message = Members::parse(line.get("message")?)?;
+    let (key, usage) = (id_of(&message, "id")?, Members::parse(message.get("usage")?)?);
+    if line.get("forkedFrom").is_some_and(|from| from != "null") {
+        return None;
+    }
+    let count = |name| usage.get(name).and_then(|count| count.parse().ok());
+    Some(ImportedUsage {
+        key,
+        input: count("input_tokens"),
+        output: count("output_tokens"),
+        cache_read: count("cache_read_input_tokens"),
+        cache_write: count("cache_creation_input_tokens"),
+        ..ImportedUsage::default()
+    })
+}
+
 /// Adds an entry to its session, and what it tells about it.
 fn take_entry(session: &mut ImportedSession, entry: Entry) {
     session.scope = session.scope.take().or(entry.cwd);
+    if let Some(usage) = entry.usage {
+        session.use_up(usage);
+    }
     let Some(message) = entry.message else { return };
     session.title = session.title.take().or(entry.prompt_title);
     if entry.model.is_some() {
@@ -603,6 +631,9 @@ impl<'a> Body<'a> {
         out.push_str(",\"source\":{\"format\":\"");
         out.push_str(FORMAT);
         out.push('"');
+        // Where it stood among the lines that are no messages: an export gives the lines back in their order.
+        write_key(&mut out, 1, "line");
+        out.push_str(&record.place.line.to_string());
         match (record.original, self.held) {
             (Some(original), _) => {
                 write_key(&mut out, 1, "text");
@@ -990,7 +1021,7 @@ mod tests {
         assert_eq!((message.key.as_str(), message.created_ms), ("a", Some(1_756_860_439_293)));
         assert!(message.json.starts_with(concat!(
             r#"{"role":"assistant","id":"a","parts":[{"type":"text","text":"hi"}],"model":"claude-x","#,
-            r#""source":{"format":"claude-code","content":"blocks","raw":{"parentUuid":"b","#,
+            r#""source":{"format":"claude-code","line":1,"content":"blocks","raw":{"parentUuid":"b","#,
             r#""isSidechain":false,"#,
             r#""sessionId":"s","type":"assistant","uuid":"a","message":{"model":"claude-x","id":"msg_1","#,
             r#""role":"assistant","content":null,"#,

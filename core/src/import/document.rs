@@ -383,7 +383,7 @@ pub(super) fn usable_id(text: Cow<'_, str>) -> Option<String> {
 }
 
 /// The id of something that the file calls `text`: itself, or where the store does not take it, one made of it.
-pub(crate) fn id_for(text: &str) -> String {
+pub fn id_for(text: &str) -> String {
     match check_id("id", text) {
         Ok(()) => text.to_owned(),
         Err(_) => format!("id-{}", base32(fingerprint(text))),
@@ -410,7 +410,7 @@ pub(super) fn note_wrong_strings(members: &Members<'_>, names: &[&str], place: P
 }
 
 /// A title, cut to what the store takes.
-pub(crate) fn title_of(title: &str) -> String {
+pub fn title_of(title: &str) -> String {
     cut(title.to_owned(), TITLE_BYTES_MAX)
 }
 

@@ -14,8 +14,9 @@ pub mod nanocoder;
 pub mod nomadarch;
 pub mod octocode;
 
+pub(crate) use document::call_of_part;
 pub use document::patch_of;
-pub(crate) use document::{call_of_part, id_for, title_of};
+pub use document::{id_for, title_of};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -77,6 +78,42 @@ pub struct ImportedSession {
     pub shared: usize,
     /// The key of the message that a revert has hidden, with all behind it.
     pub reverted: Option<String>,
+    /// What its answers have used, each answer once. What was copied from another session is not among it.
+    pub usage: Vec<ImportedUsage>,
+}
+
+/// What one answer of a model has used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportedUsage {
+    /// The answer's id: unique in the session, and the same each time the file is imported.
+    pub key: String,
+    /// The model.
+    pub model: Option<String>,
+    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: Option<u64>,
+    /// Tokens that the model was given, those of a cache not among them.
+    pub input: Option<u64>,
+    /// Tokens that it gave.
+    pub output: Option<u64>,
+    /// Tokens read from a cache.
+    pub cache_read: Option<u64>,
+    /// Tokens written to a cache.
+    pub cache_write: Option<u64>,
+    /// Money, a JSON number.
+    pub cost: Option<String>,
+}
+
+/// The lines of one answer stand together, but for a few.
+const NEAR: usize = 256;
+
+impl ImportedSession {
+    /// Notes what an answer has used. Of one answer the last word counts: formats repeat it while the answer comes.
+    pub fn use_up(&mut self, usage: ImportedUsage) {
+        match self.usage.iter_mut().rev().take(NEAR).find(|known| known.key == usage.key) {
+            Some(known) => *known = usage,
+            None => self.usage.push(usage),
+        }
+    }
 }
 
 /// A message of another agent.
@@ -98,8 +135,7 @@ pub struct ImportedMessage {
 pub struct ImportedExtra {
     /// The line's number, from 1.
     pub line: u64,
-    /// The line's JSON value, without whitespace between its tokens. Where strict readers refuse the value,
-    /// it stands here as it is in the file: a store that takes none but strict JSON keeps it as a string.
+    /// The line's JSON value as it is in the file. Strict readers may refuse it: a store keeps it as a string.
     pub json: String,
 }
 
@@ -126,7 +162,7 @@ pub const DEPTH_MAX: usize = 100;
 
 impl Import {
     /// Adds a problem, as long as there is room.
-    pub(crate) fn note(&mut self, place: Place, what: &str) {
+    pub fn note(&mut self, place: Place, what: &str) {
         let Place { line, offset, bytes } = place;
         match self.problems.len() {
             0..PROBLEMS_MAX => self.problems.push(Problem { line, offset, bytes, what: what.to_owned() }),
@@ -139,7 +175,7 @@ impl Import {
     }
 
     /// Puts the problems into the order of the file: some are seen only when all of it has been read.
-    pub(crate) fn sort_problems(&mut self) {
+    pub fn sort_problems(&mut self) {
         let listed = self.problems.len().min(PROBLEMS_MAX);
         if let Some(listed) = self.problems.get_mut(..listed) {
             listed.sort_by_key(|problem| problem.offset);
@@ -149,7 +185,7 @@ impl Import {
 
 /// Where a piece of a file stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The line's number, from 1.
     pub line: u64,
     /// The first byte's offset in the file.
@@ -166,10 +202,11 @@ impl Place {
 }
 
 /// A JSON value of a file.
-pub(crate) struct Record<'a> {
+pub struct Record<'a> {
     /// The value as strict JSON without whitespace between its tokens.
     pub text: String,
-    /// The value as it stands in the file, where strict readers refuse it and `text` is mended.
+    /// The value as it stands in the file, where that is something else than `text`: it has whitespace between its
+    /// tokens, or strict readers refuse it and `text` is mended.
     pub original: Option<&'a str>,
     /// Where it stands.
     pub place: Place,
@@ -188,7 +225,7 @@ impl Record<'_> {
 /// line, a record fused to somebody's torn tail, NUL bytes of a hole, bytes that are not UTF-8. `mark` is a
 /// member that the format's records have and the objects nested in them lack; a record after a torn one is
 /// known by it.
-pub(crate) fn read_records<'a>(
+pub fn read_records<'a>(
     bytes: &'a [u8],
     mark: &str,
     import: &mut Import,
@@ -275,8 +312,9 @@ fn take_value<'a>(
         return;
     }
     import.records += 1;
-    if let Ok(text) = json::minify(text) {
-        take(import, Record { text, original: None, place });
+    if let Ok(minified) = json::minify(text) {
+        let original = (minified != text).then_some(text);
+        take(import, Record { text: minified, original, place });
         return;
     }
     import.note(
@@ -481,7 +519,7 @@ fn utf16_unit(text: &str) -> Option<u16> {
 /// Keys are compared as they are written; no writer escapes the letters of the names that are looked for.
 /// Where a key occurs twice the last one counts, as for the programs that wrote these files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Members<'a>(pub Vec<(&'a str, &'a str)>);
+pub struct Members<'a>(pub Vec<(&'a str, &'a str)>);
 
 impl<'a> Members<'a> {
     /// Reads an object; `None` where the text is something else.
@@ -566,12 +604,12 @@ pub(crate) fn write_key(out: &mut String, index: usize, key: &str) {
 }
 
 /// Whether a JSON text is a string.
-pub(crate) fn is_string(value: &str) -> bool {
+pub fn is_string(value: &str) -> bool {
     value.starts_with('"')
 }
 
 /// Reads a JSON string. `None` for another value, and for a lone surrogate, which no Rust string can hold.
-pub(crate) fn decode_string(value: &str) -> Option<Cow<'_, str>> {
+pub fn decode_string(value: &str) -> Option<Cow<'_, str>> {
     if !is_string(value) {
         return None;
     }
@@ -607,26 +645,26 @@ pub(crate) fn parents_first(parents: &[Option<usize>]) -> Vec<usize> {
 }
 
 /// Whether a text can be an id in the store, and a part of a longer one.
-pub(crate) fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX / 3).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// Cuts a text to at most `bytes_max` bytes, between two characters.
-pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
+pub fn cut(mut text: String, bytes_max: usize) -> String {
     text.truncate(text.floor_char_boundary(bytes_max));
     text
 }
 
 /// A 64-bit fingerprint (FNV-1a) for keys that must be the same in every release; equal fingerprints prove
 /// nothing.
-pub(crate) fn fingerprint(text: &str) -> u64 {
+pub fn fingerprint(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SSZ`, with one to nine digits after the seconds or none, as milliseconds since
 /// 1970. `None` for anything else: another zone, a day that does not exist, a time before 1970.
-pub(crate) fn parse_utc_ms(text: &str) -> Option<u64> {
+pub fn parse_utc_ms(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (year, month_day) = date.split_once('-')?;
     let (month, day) = month_day.split_once('-')?;
