@@ -18,10 +18,12 @@ const FORMAT: &str = "gemini-cli";
 pub fn looks_like(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head.get(..head.len().min(4096)).unwrap_or_default());
     let text: String = text.split_whitespace().collect();
-    text.starts_with('{') && text.contains("\"sessionId\":") && text.contains("\"projectHash\":")
-        || (text.starts_with("{\"messages\":[{\"id\":")
-            && text.contains("\"type\":\"user\"")
-            && text.contains("\"timestamp\":"))
+    let has = |key: &str| text.contains(&format!("\"{key}\":"));
+    let is_session = has("sessionId") && (has("projectHash") || (has("startTime") && has("messages")));
+    let is_messages = text.starts_with("{\"messages\":[{\"id\":") && has("timestamp") && has("type");
+    // A message alone.
+    let is_message = text.starts_with("{\"id\":") && text.contains("\"type\":\"gemini\"") && has("timestamp");
+    text.starts_with('{') && (is_session || is_messages || is_message)
 }
 
 /// A message, as its last line says it.
@@ -46,11 +48,17 @@ struct Chat {
 pub fn read(stem: &str, bytes: &[u8]) -> Import {
     let mut import = Import::default();
     let mut chat = Chat::default();
-    let is_document = str::from_utf8(bytes)
-        .is_ok_and(|text| Members::parse(text).is_some_and(|document| document.get("messages").is_some()));
+    let is_document = str::from_utf8(bytes).ok().and_then(Members::parse).is_some_and(|document| {
+        document.get("messages").is_some() || (document.get("id").is_some() && document.get("type").is_some())
+    });
     if is_document {
         let Some(text) = document(bytes, &mut import) else { return import };
         let Some(mut members) = Members::parse(&text) else { return import };
+        if members.get("messages").is_none() {
+            chat.say(&text, 1);
+            chat.finish(&mut import, stem);
+            return import;
+        }
         for (number, message) in items(members.get("messages")).into_iter().enumerate() {
             chat.say(message, number as u64 + 1);
         }
@@ -150,7 +158,7 @@ fn take(reading: &mut Reading, said: &Said) {
     let kind = text_at(text, &["type"]).unwrap_or_default();
     let mut draft = Draft::new(match kind.as_str() {
         "user" => "user",
-        "gemini" => "assistant",
+        "gemini" | "model" => "assistant",
         _ => "system",
     });
     draft.at = time(at(text, &["timestamp"]));
@@ -272,6 +280,13 @@ mod tests {
             [HEAD, &line("a", "user", "x"), &line("b", "user", "y"), rewind, &line("c", "user", "later")];
         let import = read("stem", lines.join("\n").as_bytes());
         assert_eq!(told(&import), [(false, false), (false, true), (true, false)]);
+    }
+
+    #[test]
+    fn a_message_alone_is_a_session() {
+        let text = line("a", "gemini", "later").replace(',', ",\n");
+        assert!(looks_like(text.as_bytes()));
+        assert_eq!(told(&read("stem", text.as_bytes())), [(true, false)]);
     }
 
     #[test]

@@ -17,9 +17,6 @@ use sessile_core::json::{self, quote};
 use crate::draft::{Draft, Keys};
 use crate::text::{name, number_at, prompt_title, text_at};
 
-/// The deepest nesting of a document that is taken.
-const DEPTH_MAX: usize = sessile_core::import::DEPTH_MAX;
-
 /// A session that is being read.
 #[derive(Default)]
 pub(crate) struct Reading {
@@ -122,24 +119,15 @@ pub(crate) fn document(bytes: &[u8], import: &mut Import) -> Option<String> {
         import.note(place, "a document that is not UTF-8; not taken");
         return None;
     };
-    let mut depth = 0_usize;
-    let mut deepest = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    if deepest > DEPTH_MAX * 4 {
-        import.note(place, "nested too deeply; not taken");
-        return None;
-    }
     match json::minify(text) {
         Ok(text) => {
             import.records += 1;
             Some(text)
+        }
+        Err(_) if serde_json::from_str::<serde_json::Value>(text).is_ok() => {
+            import.records += 1;
+            import.note(place, "a repeated key, which strict readers refuse; the last one counts");
+            serde_json::from_str::<serde_json::Value>(text).ok().map(|value| value.to_string())
         }
         Err(cause) => {
             import.note(place, &format!("a document that is torn or not JSON ({cause}); not taken"));

@@ -55,6 +55,9 @@ fn file(session: &Session, id: &str, said: &[Said], path: String) -> Written {
     let made = turns(if is_own { others } else { said.iter().collect() }, &mut lost);
     let mut lines: Vec<String> =
         if is_own { records.into_iter().map(|(_, line)| line).collect() } else { Vec::new() };
+    if session.facts.fork_point.is_some() {
+        super::rename(&mut lines, "sessionId", "", id);
+    }
     let last = lines.iter().rev().find_map(|line| text_at(line, &["uuid"]));
     let mut chain = Chain { session, id, parent: last, lines: Vec::new(), count: 0 };
     for turn in &made {

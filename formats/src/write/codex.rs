@@ -10,11 +10,14 @@ use super::{Block, Lost, Records, Said, Speaker, Turn, Written, lose, turns, uui
 pub(super) fn write(session: &Session, said: &[Said]) -> Written {
     let mut lost = Lost::new();
     let Records { lines, kept, others } = Records::of("codex", said);
-    let is_own = lines.iter().any(|(_, line)| line.contains("\"session_meta\""));
+    let is_own = kept > 0 || lines.iter().any(|(_, line)| line.contains("\"session_meta\""));
     let mut rollout = Rollout::default();
     rollout.lines.extend(lines.iter().map(|(_, line)| line.clone()));
     let id = uuid(&session.id);
     let lines = if is_own { others } else { said.iter().collect() };
+    if session.facts.fork_point.is_some() {
+        super::rename(&mut rollout.lines, "id", "\"session_meta\"", &id);
+    }
     if !is_own {
         rollout.lines.clear();
         rollout.begin(session, &id);

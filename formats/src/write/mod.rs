@@ -340,6 +340,19 @@ pub(crate) fn uuid(text: &str) -> String {
     )
 }
 
+/// Gives the records of a fork, which are those of its parent, the fork's own id: what the first line that begins or is
+/// marked with `mark` calls `key`.
+pub(crate) fn rename(lines: &mut [String], key: &str, mark: &str, id: &str) {
+    let named = |line: &String| {
+        at(line, &[key]).or(at(line, &["payload", key])).filter(|id| id.starts_with('"')).map(str::to_owned)
+    };
+    let Some(old) = lines.iter().filter(|line| line.contains(mark)).find_map(named) else { return };
+    let (old, new) = (format!("\"{key}\":{old}"), format!("\"{key}\":{}", quote(id)));
+    for line in lines.iter_mut().filter(|line| line.contains(mark)) {
+        *line = line.replacen(&old, &new, 1);
+    }
+}
+
 /// A path in one name, with every character that is no letter or digit replaced.
 pub(crate) fn mangled(path: &str) -> String {
     path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
@@ -466,6 +479,21 @@ pub(crate) mod tests {
     #[test]
     fn what_is_written_for_opencode_is_read_by_its_reader() {
         check_reader(Format::OpenCode, "ses_1.json");
+    }
+
+    #[test]
+    fn a_fork_is_written_under_its_own_id() {
+        let line = |id: &str| {
+            format!(
+                r#"{{"uuid":"u","sessionId":"{id}","type":"user","isSidechain":false,"message":{{"role":"user","content":"hi"}}}}"#
+            )
+        };
+        let import = Format::Claude.read("stem", line("parent").as_bytes());
+        let (mut session, said) = stored(&import.sessions[0]);
+        session.id = uuid("fork");
+        session.facts.fork_point = Some(1);
+        let written = write(Format::Claude, &session, &said).unwrap();
+        assert_eq!(written.text.lines().next(), Some(line(&uuid("fork")).as_str()));
     }
 
     #[test]
