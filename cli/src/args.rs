@@ -130,9 +130,7 @@ pub enum Command {
     Counters(Counters),
     Runs(Runs),
     Call(Call),
-    /// Bring sessions of other agents here
-    #[command(subcommand)]
-    Import(Import),
+    Import(ImportWhat),
     /// Write sessions as the files of other agents
     #[command(subcommand)]
     Export(Export),
@@ -551,8 +549,43 @@ pub struct Trash {
     pub limit: Option<u64>,
 }
 
+/// Bring sessions of other agents here
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sessile import --all                          what every agent has in its usual place
+  sessile import any ~/backup                   whatever the files there are
+  sessile import codex ~/.codex/sessions")]
+pub struct ImportWhat {
+    /// Look for the sessions of every agent in its usual place, and take what is new
+    #[arg(long)]
+    pub all: bool,
+    #[command(subcommand)]
+    pub format: Option<Import>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Import {
+    /// Import sessions of whatever agents the files are of
+    ///
+    /// Files are told by what is in them. Importing again adds only what is new. What cannot be read is reported with
+    /// its file and line, and everything around it is taken.
+    Any(ImportPaths),
+    /// Import rollouts of Codex (.jsonl, .jsonl.zst)
+    Codex(ImportPaths),
+    /// Import sessions of OpenCode: its database, exported documents, or its older tree of files
+    Opencode(ImportPaths),
+    /// Import sessions of pi
+    Pi(ImportPaths),
+    /// Import sessions of goose: its database, exported documents, or its older files
+    Goose(ImportPaths),
+    /// Import sessions of gemini-cli
+    Gemini(ImportPaths),
+    /// Import sessions of qwen-code
+    Qwen(ImportPaths),
+    /// Import conversations of cline
+    Cline(ImportPaths),
     /// Import sessions of Claude Code
     ///
     /// Importing again adds only what is new. A line that cannot be read is reported, and everything around it is
@@ -612,6 +645,41 @@ pub struct ImportPaths {
 
 #[derive(Debug, Subcommand)]
 pub enum Export {
+    /// Write sessions as files of Claude Code, sub-agents beside them
+    ///
+    /// A session that came from there gives its own lines back, and behind them what has come since. Every other one is
+    /// written anew, and what the format has no place for is reported. A file that says the same already is left alone;
+    /// where one says something else nothing is written at all.
+    #[command(after_help = "\
+Examples:
+  sessile export claude last --into ~/.claude      where Claude Code finds it
+  sessile export claude --into backup              all sessions that came from Claude Code")]
+    Claude(ExportInto),
+    /// Write sessions as rollouts of Codex
+    ///
+    /// As `export claude` does.
+    #[command(after_help = "\
+Examples:
+  sessile export codex last --into ~/.codex        where Codex finds it")]
+    Codex(ExportInto),
+    /// Write sessions as documents that `opencode import` takes
+    ///
+    /// As `export claude` does.
+    #[command(after_help = "\
+Examples:
+  sessile export opencode last -o session.json && opencode import session.json")]
+    Opencode(ExportInto),
+    /// Write sessions as files of pi
+    ///
+    /// As `export claude` does.
+    #[command(after_help = "\
+Examples:
+  sessile export pi last --into ~/.pi/agent        where pi finds it")]
+    Pi(ExportInto),
+    /// Write sessions as Markdown
+    Markdown(ExportInto),
+    /// Write sessions as pages of HTML that need nothing else
+    Html(ExportInto),
     /// Write sessions as files of nanocoder
     ///
     /// Makes a file for each session, and the index. A file that says the same already is left alone; where one says
@@ -640,6 +708,20 @@ Examples:
   sessile export octocode home           the session of octocode that was active last
   sessile export octocode home 5f3a")]
     Octocode(ExportTo),
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("place").required(true))]
+pub struct ExportInto {
+    /// Sessions: ids, beginnings of ids, or `last` [default: all that came from there]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// The agent's directory: files get the places in it where the agent looks for them
+    #[arg(long, value_name = "DIR", group = "place")]
+    pub into: Option<PathBuf>,
+    /// A file for one session, `-` for standard output
+    #[arg(long, short, value_name = "FILE", group = "place")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

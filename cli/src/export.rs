@@ -3,6 +3,8 @@
 //! Everything is written beside its place first; only when all of it is there and nothing stands in its way does it
 //! get its names. A file that says the same already is left alone, one that says something else is never replaced.
 
+pub mod formats;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -214,6 +216,10 @@ impl Export<'_> {
 
     fn begin(&mut self, session: &Session) {
         self.summary.session_ids.push(session.id.clone());
+        self.note_revert(session);
+    }
+
+    fn note_revert(&mut self, session: &Session) {
         if session.can_unrevert {
             self.note(
                 session,

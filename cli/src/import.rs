@@ -8,6 +8,7 @@
 //! `source.raw`. As messages of their own they would distort counts, tails and what a host sends to a model; as a
 //! session of their own they would distort lists and stay behind in a fork or a purge.
 
+pub mod formats;
 mod layouts;
 mod nanoclaw;
 
@@ -21,9 +22,13 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sessile::import::{Import, ImportedExtra, ImportedMessage, ImportedSession, claude, nanocoder, patch_of};
+use sessile::import::{
+    Import, ImportedExtra, ImportedMessage, ImportedSession, claude, nanocoder, nomadarch, octocode, patch_of,
+};
+use sessile::operations::attachments::{Direction, StoreAttachments};
+use sessile::operations::usage::{AddUsage, Amounts};
 use sessile::{
-    Durability, Error, ErrorKind, ForkOptions, MessageChange, MessageRef, NewSession, Select, Session,
+    Durability, Error, ErrorKind, ForkOptions, Json, MessageChange, MessageRef, NewSession, Select, Session,
     SessionPatch, Store, WriteOptions, export,
 };
 
@@ -58,6 +63,11 @@ pub struct Summary {
     pub changed_messages: u64,
     /// Lines that are no messages.
     pub other_lines: Count,
+    /// Answers whose usage was entered.
+    pub usage: Count,
+    /// Places of agents that were found, where all were looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<String>,
     /// The sessions, in the order in which they were written.
     pub session_ids: Vec<String>,
     /// What could not be taken as it stands.
@@ -103,19 +113,24 @@ pub fn claude(context: &mut Context, paths: &[PathBuf]) -> Result<u8> {
     let files = find_files(paths, &mut summary)?;
     let mut store = context.opening.make()?;
     let outcome = import_files(&mut store, &files, &mut summary, !context.out.json);
+    report(context, outcome, &summary)
+}
+
+/// Prints what an import has done, as far as it came.
+fn report(context: &mut Context, outcome: Result<()>, summary: &Summary) -> Result<u8> {
     if context.out.json {
         if outcome.is_ok() {
-            context.out.document(&summary)?;
+            context.out.document(summary)?;
         }
     } else {
-        print_summary(&mut context.out, &summary, PROBLEMS_SHOWN)?;
+        print_summary(&mut context.out, summary, PROBLEMS_SHOWN)?;
     }
     outcome.map(|()| OK)
 }
 
 /// Runs `import` of a format whose sessions lie in files of one JSON document.
 pub fn layout(context: &mut Context, layout: Layout, paths: &[PathBuf]) -> Result<u8> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     each_path(context, paths, &mut |store, path, summary| layout.import(store, path, summary, &mut seen))
 }
 
@@ -136,14 +151,7 @@ fn each_path(
     }
     let mut store = context.opening.make()?;
     let outcome = paths.iter().try_for_each(|path| import(&mut store, path, &mut summary));
-    if context.out.json {
-        if outcome.is_ok() {
-            context.out.document(&summary)?;
-        }
-    } else {
-        print_summary(&mut context.out, &summary, PROBLEMS_SHOWN)?;
-    }
-    outcome.map(|()| OK)
+    report(context, outcome, &summary)
 }
 
 /// Finds the files in `paths`, in the order of their names.
@@ -215,7 +223,7 @@ pub fn import_files(
     let sizes: Vec<u64> =
         files.iter().map(|file| fs::metadata(file).map_or(0, |facts| facts.len())).collect();
     let bar = progress(sizes.iter().sum(), with_bar);
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let mut imported = Ok(());
     for (file, bytes) in files.iter().zip(sizes) {
         bar.set_message(file.file_name().map(|name| safe_line(&name.to_string_lossy())).unwrap_or_default());
@@ -241,12 +249,7 @@ fn progress(bytes: u64, with_bar: bool) -> ProgressBar {
     bar
 }
 
-fn import_file(
-    store: &mut Store,
-    file: &Path,
-    summary: &mut Summary,
-    seen: &mut BTreeSet<String>,
-) -> Result<()> {
+fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut Seen) -> Result<()> {
     let shown = file.display().to_string();
     let skip =
         |summary: &mut Summary, reason: String| summary.skipped.push(Skipped { file: shown.clone(), reason });
@@ -279,8 +282,11 @@ struct Taking<'a> {
     shown: String,
     summary: &'a mut Summary,
     /// The sessions of this run.
-    seen: &'a mut BTreeSet<String>,
+    seen: &'a mut Seen,
 }
+
+/// The sessions of this run, each with the answers that it has told the usage of: a fork tells its parent's again.
+type Seen = BTreeMap<String, BTreeSet<String>>;
 
 impl Taking<'_> {
     fn file(&mut self, mut import: Import) -> Result<()> {
@@ -311,12 +317,16 @@ impl Taking<'_> {
             shown: &self.shown,
             summary: self.summary,
         };
-        match writing.write(session) {
+        let of_parent =
+            session.parent.as_ref().and_then(|parent| self.seen.get(parent)).cloned().unwrap_or_default();
+        match writing.write(session, &of_parent) {
             Ok(is_new) => {
-                if self.seen.insert(session.id.clone()) {
+                if !self.seen.contains_key(&session.id) {
                     self.summary.sessions.add(is_new);
                     self.summary.session_ids.push(session.id.clone());
                 }
+                let told = session.usage.iter().map(|usage| usage.key.clone());
+                self.seen.entry(session.id.clone()).or_default().extend(told);
                 Ok(())
             }
             Err(cause) if is_of_session(cause.kind) => {
@@ -374,6 +384,14 @@ struct NotedFile {
     messages_hash: String,
     other_lines: usize,
     other_lines_hash: String,
+    /// Answers whose usage is entered.
+    #[serde(skip_serializing_if = "is_zero")]
+    usage: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Noted {
@@ -403,7 +421,7 @@ type Extra = BTreeMap<String, String>;
 
 impl Writing<'_> {
     /// Writes a session and returns whether it is new.
-    fn write(&mut self, session: &ImportedSession) -> Result<bool, Error> {
+    fn write(&mut self, session: &ImportedSession, of_parent: &BTreeSet<String>) -> Result<bool, Error> {
         let (stored, is_new) = self.find_or_create(session)?;
         let noted = Noted::of(&stored).unwrap_or_default();
         let known = noted.files.get(self.file).cloned().unwrap_or_default();
@@ -433,6 +451,7 @@ impl Writing<'_> {
         if let Some(key) = &session.reverted {
             self.revert(session, key)?;
         }
+        self.enter_usage(session, known.usage, of_parent)?;
         if known.messages > 0 && known_messages == 0 && self.format == nanocoder::FORMAT {
             self.problem(format!(
                 "session {} begins otherwise than when it was imported; of what it says now, messages that the \
@@ -459,6 +478,7 @@ impl Writing<'_> {
             messages_hash: hash_of(noted_messages),
             other_lines: session.extra.len(),
             other_lines_hash: hash(lines()),
+            usage: session.usage.len(),
         };
         if now != known || !has_metadata(&stored, session) {
             self.note(&stored, is_new, noted.updated, session, &now)?;
@@ -485,7 +505,10 @@ impl Writing<'_> {
         }
         // Sessions of Claude Code are in several files, and those name their messages themselves.
         let noted = Noted::of(&stored).unwrap_or_default();
-        if self.format != FORMAT && (noted.format != self.format || !noted.files.contains_key(self.file)) {
+        let in_one_file = [nanocoder::FORMAT, nomadarch::FORMAT, octocode::FORMAT].contains(&self.format);
+        let is_from_elsewhere =
+            noted.format != self.format || (in_one_file && !noted.files.contains_key(self.file));
+        if self.format != FORMAT && is_from_elsewhere {
             let message = format!(
                 "the store has a session {} that did not come from {}; import into another store",
                 session.id, self.file
@@ -610,6 +633,7 @@ impl Writing<'_> {
                 continue;
             }
             let Some(patch) = patch_of(&message.json) else { continue };
+            let patch = self.with_files(&session.id, patch)?;
             let options = WriteOptions { at: time(now).filter(|time| *time > 0), ..buffered() };
             let id = MessageRef::Id(message.key.clone());
             let changed = self.store.update_message(&session.id, &id, &MessageChange::Patch(patch), &options);
@@ -665,7 +689,7 @@ impl Writing<'_> {
             let extra = portions.last().filter(|_| was_new);
             at = message.created_ms.or(at);
             let options = WriteOptions { op: Some(message.key.clone()), at, ..buffered() };
-            let json = format!("[{}]", self.with_source(message, extra));
+            let json = format!("[{}]", self.with_files(id, self.with_source(message, extra))?);
             match self.store.append(id, &json, &options) {
                 Ok(appended) => {
                     if !appended.repeated && extra.is_some() {
@@ -689,6 +713,64 @@ impl Writing<'_> {
         }
         self.refresh(session, &to_refresh)?;
         Ok((count, refused))
+    }
+
+    /// Enters what answers have used, each once, but for those that the parent has told already.
+    fn enter_usage(
+        &mut self,
+        session: &ImportedSession,
+        known: usize,
+        of_parent: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        self.summary.usage.known += known.min(session.usage.len()) as u64;
+        for usage in session.usage.iter().skip(known).filter(|usage| !of_parent.contains(&usage.key)) {
+            let number = |count: Option<u64>| count.and_then(|count| Json::parse(&count.to_string()).ok());
+            let add = AddUsage {
+                session: session.id.clone(),
+                model: usage.model.clone().filter(|model| !model.is_empty()),
+                amounts: Amounts {
+                    input: number(usage.input),
+                    output: number(usage.output),
+                    cache_read: number(usage.cache_read),
+                    cache_write: number(usage.cache_write),
+                    cost: usage.cost.as_ref().and_then(|cost| Json::parse(cost).ok()),
+                },
+                absolute: false,
+                source: None,
+                used_at: usage.at_ms,
+                op: Some(format!("usage-{}", usage.key)),
+                durability: Durability::Buffered,
+            };
+            match self.store.run(&add) {
+                Ok(_) => self.summary.usage.new += 1,
+                Err(cause) if cause.kind == ErrorKind::Invalid => {
+                    self.problem(format!("usage of session {} was not taken: {}", session.id, cause.message));
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(())
+    }
+
+    /// A message whose images and files are files of the store: each is there once, whoever has it.
+    fn with_files(&mut self, id: &str, json: String) -> Result<String, Error> {
+        // Their exports take images as they stand in the messages.
+        if [nanocoder::FORMAT, nomadarch::FORMAT, octocode::FORMAT].contains(&self.format) {
+            return Ok(json);
+        }
+        let lifted = sessile_formats::lift(&json);
+        let has_parts = ["\"type\":\"image\"", "\"type\":\"file\""].iter().any(|kind| json.contains(kind));
+        if lifted.is_none() && !(has_parts && json.contains("\"data\":\"")) {
+            return Ok(json);
+        }
+        let Ok(content) = Json::parse(lifted.as_ref().unwrap_or(&json)) else { return Ok(json) };
+        let store = StoreAttachments { session: id.to_owned(), content, direction: Direction::Message };
+        match self.store.run(&store) {
+            Ok(stored) => Ok(stored.content.as_str().to_owned()),
+            // What is too large for a file stays where it is.
+            Err(cause) if cause.kind == ErrorKind::Invalid => Ok(json),
+            Err(cause) => Err(cause),
+        }
     }
 
     /// A message with extra lines in its `source`. The rest of its text stays as it is.

@@ -96,7 +96,7 @@ pub(crate) fn package() -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => fs::create_dir_all(&out)?,
     }
-    for package in ["core", "host", "cli", "host-node", "host-python"] {
+    for package in ["core", "formats", "host", "cli", "host-node", "host-python"] {
         for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
             component::put(&folder(package).join(licence), &fs::read(root().join(licence))?)?;
         }
@@ -104,7 +104,9 @@ pub(crate) fn package() -> Result<()> {
     quietly(Node::npm()?.args(["pack", "--pack-destination"]).arg(&out))?;
     quietly(Python::command().args(["-m", "build", "--outdir"]).arg(&out))?;
     // Verifying would compile wasmtime once more, for each crate. The component is built, which cargo calls dirty.
-    let crates = ["sessile-core", "sessile", "sessile-cli"].iter().flat_map(|name| ["--package", name]);
+    let crates = ["sessile-core", "sessile-formats", "sessile", "sessile-cli"]
+        .iter()
+        .flat_map(|name| ["--package", name]);
     cargo(
         &["package", "--quiet", "--no-verify", "--allow-dirty"].into_iter().chain(crates).collect::<Vec<_>>(),
     )?;

@@ -15,8 +15,11 @@ pub use check::{Health, examine};
 pub use message::show_messages;
 pub use session::{list_sessions, named, print_sessions};
 
-use crate::args::{Cli, Command, Completions, Export, Import};
+use sessile_formats::Format;
+
+use crate::args::{Cli, Command, Completions, Export, ExportTo, Import, ImportWhat};
 use crate::exit::OK;
+use crate::export::formats::Target;
 use crate::import::Layout;
 use crate::opening::Opening;
 use crate::output::Out;
@@ -57,26 +60,9 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Trash(args) => trash::list(&mut context, &args),
         Command::Restore(args) => trash::restore(&mut context, &args.id),
         Command::Purge(args) => trash::purge(&mut context, &args.id),
-        Command::Import(Import::Claude(args)) => import::claude(&mut context, &args.paths),
-        Command::Import(Import::Nanocoder(args)) => {
-            import::layout(&mut context, Layout::Nanocoder, &args.paths)
-        }
-        Command::Import(Import::Nomadarch(args)) => {
-            import::layout(&mut context, Layout::NomadArch, &args.paths)
-        }
-        Command::Export(Export::Nomadarch(args)) => {
-            export::run(&mut context, Layout::NomadArch, &args.directory, &args.ids)
-        }
-        Command::Import(Import::Octocode(args)) => {
-            import::layout(&mut context, Layout::Octocode, &args.paths)
-        }
-        Command::Import(Import::Nanoclaw(args)) => import::nanoclaw(&mut context, &args.paths),
-        Command::Export(Export::Octocode(args)) => {
-            export::run(&mut context, Layout::Octocode, &args.directory, &args.ids)
-        }
-        Command::Export(Export::Nanocoder(args)) => {
-            export::run(&mut context, Layout::Nanocoder, &args.directory, &args.ids)
-        }
+        Command::Import(ImportWhat { format: Some(format), .. }) => import_from(&mut context, &format),
+        Command::Import(_) => import::formats::all(&mut context),
+        Command::Export(format) => export_to(&mut context, &format),
         Command::Doctor(args) => check::doctor(&mut context, &args),
         Command::Salvage(args) => check::salvage(&mut context, args),
         Command::Mcp(args) => mcp::serve(&mut context, &args),
@@ -89,6 +75,42 @@ pub fn run(cli: Cli) -> Result<u8> {
     let code = result?;
     flushed?;
     Ok(code)
+}
+
+fn import_from(context: &mut Context, format: &Import) -> Result<u8> {
+    let run = |context: &mut Context, format, paths: &[_]| import::formats::run(context, format, paths);
+    match format {
+        Import::Any(args) => run(context, None, &args.paths),
+        Import::Codex(args) => run(context, Some(Format::Codex), &args.paths),
+        Import::Opencode(args) => run(context, Some(Format::OpenCode), &args.paths),
+        Import::Pi(args) => run(context, Some(Format::Pi), &args.paths),
+        Import::Goose(args) => run(context, Some(Format::Goose), &args.paths),
+        Import::Gemini(args) => run(context, Some(Format::Gemini), &args.paths),
+        Import::Qwen(args) => run(context, Some(Format::Qwen), &args.paths),
+        Import::Cline(args) => run(context, Some(Format::Cline), &args.paths),
+        Import::Claude(args) => import::claude(context, &args.paths),
+        Import::Nanocoder(args) => import::layout(context, Layout::Nanocoder, &args.paths),
+        Import::Nomadarch(args) => import::layout(context, Layout::NomadArch, &args.paths),
+        Import::Octocode(args) => import::layout(context, Layout::Octocode, &args.paths),
+        Import::Nanoclaw(args) => import::nanoclaw(context, &args.paths),
+    }
+}
+
+fn export_to(context: &mut Context, format: &Export) -> Result<u8> {
+    let layout = |context: &mut Context, layout, args: &ExportTo| {
+        export::run(context, layout, &args.directory, &args.ids)
+    };
+    match format {
+        Export::Claude(args) => export::formats::run(context, Target::Format(Format::Claude), args),
+        Export::Codex(args) => export::formats::run(context, Target::Format(Format::Codex), args),
+        Export::Opencode(args) => export::formats::run(context, Target::Format(Format::OpenCode), args),
+        Export::Pi(args) => export::formats::run(context, Target::Format(Format::Pi), args),
+        Export::Markdown(args) => export::formats::run(context, Target::Markdown, args),
+        Export::Html(args) => export::formats::run(context, Target::Html, args),
+        Export::Nanocoder(args) => layout(context, Layout::Nanocoder, args),
+        Export::Nomadarch(args) => layout(context, Layout::NomadArch, args),
+        Export::Octocode(args) => layout(context, Layout::Octocode, args),
+    }
 }
 
 fn completions(context: &mut Context, args: &Completions) -> Result<u8> {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use sessile::Store;
 use sessile::import::{nanocoder, nomadarch, octocode};
 
-use super::{Skipped, Summary, Taking};
+use super::{Seen, Skipped, Summary, Taking};
 
 /// A system whose sessions lie in files of one JSON document each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Layout {
         store: &mut Store,
         path: &Path,
         summary: &mut Summary,
-        seen: &mut BTreeSet<String>,
+        seen: &mut Seen,
     ) -> Result<()> {
         let mut walk = Walk { format: self.name(), store, summary, seen };
         match self {
@@ -54,7 +54,7 @@ struct Walk<'a> {
     format: &'static str,
     store: &'a mut Store,
     summary: &'a mut Summary,
-    seen: &'a mut BTreeSet<String>,
+    seen: &'a mut Seen,
 }
 
 impl Walk<'_> {

@@ -73,7 +73,7 @@ fn find(path: &Path, depth: usize, found: &mut BTreeSet<PathBuf>, summary: &mut 
 }
 
 /// A row of a table, by the names of its columns.
-type Row = Map<String, Value>;
+pub(super) type Row = Map<String, Value>;
 
 /// What a session's databases hold.
 struct Source {
@@ -271,7 +271,7 @@ impl Source {
 }
 
 /// All rows of a table, as JSON. A table that a version does not have is empty.
-fn rows(database: &Connection, table: &str) -> Result<Vec<Row>> {
+pub(super) fn rows(database: &Connection, table: &str) -> Result<Vec<Row>> {
     let there: i64 = database.query_row(
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1",
         [table],

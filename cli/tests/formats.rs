@@ -1,0 +1,392 @@
+//! Sessions of coding agents brought in and given back: real files of each, whole. Every record must come in, and come
+//! back byte for byte where its line was not touched.
+//!
+//! The files lie beside the project, in `../shared/transcripts`. Where they are not, these tests fail: without them
+//! nothing would be shown.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// A directory that goes with the test, with a store in it.
+struct Place {
+    directory: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("formats-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        Self { directory }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        command.args(args).args(["--json", "--engine", "native"]).current_dir(&self.directory);
+        command.env("SESSILE_STORE", self.directory.join("store")).env("HOME", &self.directory);
+        for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
+            command.env_remove(name);
+        }
+        command.output().unwrap()
+    }
+
+    fn ok(&self, args: &[&str]) -> Value {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn messages(&self, id: &str) -> Vec<Value> {
+        let output = self.run(&["show", id, "--from", "1"]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["message"].take()).collect()
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// What an export of one session prints.
+    fn exported(&self, format: &str, id: &str) -> String {
+        let output = self.run(&["export", format, id, "-o", "-"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The real files of a format.
+fn real(format: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/transcripts").join(format);
+    let mut found = Vec::new();
+    let mut waiting = vec![root];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).unwrap_or_else(|cause| panic!("{}: {cause}", next.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() { waiting.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The values of a file of JSON lines: those that are whole, in their order.
+fn values(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut stream = serde_json::Deserializer::from_str(line).into_iter::<&serde_json::value::RawValue>();
+        while let Some(Ok(value)) = stream.next() {
+            found.push(value.get().to_owned());
+        }
+    }
+    found
+}
+
+/// Imports a file of lines and checks that its values come back from the export byte for byte.
+fn check_lines(format: &str, path: &Path) {
+    let place = Place::new();
+    let shown = path.display();
+    let summary = place.ok(&["import", format, path.to_str().unwrap()]);
+    assert_eq!(summary["skipped"].as_array().unwrap().len(), 0, "{shown}: {summary}");
+    let ids = summary["session_ids"].as_array().unwrap();
+    let mut wanted = values(&fs::read_to_string(path).unwrap());
+    let main = ids[0].as_str().unwrap();
+    let mut got: Vec<String> = place.exported(format, main).lines().map(str::to_owned).collect();
+    // Side chains go with their session, unless it is in another file.
+    for id in ids.iter().skip(1).filter(|_| main.contains("/sidechain-") || main.contains("/agent-")) {
+        got.extend(place.exported(format, id.as_str().unwrap()).lines().map(str::to_owned));
+    }
+    if wanted != got {
+        // The same line again is the same record.
+        wanted.sort();
+        wanted.dedup();
+        got.sort();
+        got.dedup();
+    }
+    let lost: Vec<&String> = wanted.iter().filter(|line| !got.contains(line)).collect();
+    let added: Vec<&String> = got.iter().filter(|line| !wanted.contains(line)).collect();
+    assert!(lost.is_empty() && added.is_empty(), "{shown}: lost {lost:.400?} added {added:.400?}");
+    check_again(&place, format, path, &summary);
+}
+
+/// Importing again adds nothing.
+fn check_again(place: &Place, format: &str, path: &Path, first: &Value) {
+    let again = place.ok(&["import", format, path.to_str().unwrap()]);
+    for what in ["sessions", "messages", "other_lines", "usage"] {
+        assert_eq!(again[what]["new"], 0, "{}: {what} {again}", path.display());
+    }
+    assert_eq!(again["messages"]["known"], first["messages"]["new"]);
+}
+
+#[test]
+fn every_real_file_of_codex_comes_back_line_by_line() {
+    let files = real("codex");
+    assert_eq!(files.len(), 14);
+    for path in files.iter().filter(|path| path.extension().is_some_and(|end| end == "jsonl")) {
+        check_lines("codex", path);
+    }
+}
+
+#[test]
+fn every_real_file_of_pi_comes_back_line_by_line() {
+    let files = real("pi");
+    assert_eq!(files.len(), 8);
+    files.iter().for_each(|path| check_lines("pi", path));
+}
+
+#[test]
+fn every_real_file_of_claude_code_comes_back_line_by_line() {
+    let files = real("claude-code");
+    assert_eq!(files.len(), 32);
+    files.iter().for_each(|path| check_lines("claude", path));
+}
+
+#[test]
+fn every_real_document_of_opencode_comes_back_byte_for_byte() {
+    let mut count = 0;
+    for path in real("opencode").iter().filter(|path| !path.to_str().unwrap().contains("storage_v2")) {
+        if path.extension().is_none_or(|end| end != "json") {
+            continue;
+        }
+        let place = Place::new();
+        let summary = place.ok(&["import", "opencode", path.to_str().unwrap()]);
+        assert_eq!(summary["problems"].as_array().unwrap().len(), 0, "{summary}");
+        let id = summary["session_ids"][0].as_str().unwrap();
+        let wanted = fs::read_to_string(path).unwrap();
+        assert!(place.exported("opencode", id) == wanted, "{}", path.display());
+        check_again(&place, "opencode", path, &summary);
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
+
+#[test]
+fn the_database_and_the_older_tree_of_opencode_are_read() {
+    let place = Place::new();
+    let database =
+        real("opencode").into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
+    let summary = place.ok(&["import", "opencode", database.to_str().unwrap()]);
+    assert!(summary["sessions"]["new"].as_u64().unwrap() > 0, "{summary}");
+    assert!(summary["problems"].as_array().unwrap().is_empty(), "{summary}");
+    check_again(&place, "opencode", &database, &summary);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/transcripts/opencode/jazzyalex__agent-sessions/storage_v2");
+    let summary = place.ok(&["import", "opencode", root.to_str().unwrap()]);
+    assert_eq!(
+        (summary["sessions"]["new"].as_u64(), summary["messages"]["new"].as_u64()),
+        (Some(2), Some(6))
+    );
+    let parts = place.messages("s_stage0_small");
+    assert!(parts.iter().any(|message| message.to_string().contains("Found 2 files.")));
+}
+
+#[test]
+fn every_real_file_of_the_others_comes_in_whole() {
+    // Messages of the files, by format; what is no conversation is skipped and says so.
+    for (format, files, messages, skipped) in
+        [("gemini", 11, 64, 0), ("qwen", 3, 12, 0), ("goose", 1, 4, 0), ("cline", 5, 36, 3)]
+    {
+        let place = Place::new();
+        let folder = match format {
+            "gemini" => "gemini-cli",
+            "qwen" => "qwen-code",
+            other => other,
+        };
+        assert_eq!(real(folder).len(), files);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/transcripts").join(folder);
+        let summary = place.ok(&["import", format, root.to_str().unwrap()]);
+        let counts = (summary["messages"]["new"].as_u64(), summary["skipped"].as_array().map(Vec::len));
+        assert_eq!(counts, (Some(messages), Some(skipped)), "{summary}");
+        assert!(summary["problems"].as_array().unwrap().is_empty(), "{summary}");
+    }
+}
+
+#[test]
+fn a_compressed_rollout_is_the_same_session() {
+    let place = Place::new();
+    let line =
+        r#"{"timestamp":"2026-01-02T03:04:05.000Z","type":"session_meta","payload":{"id":"a","cwd":"/p"}}"#;
+    // A frame of one raw block.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x20, u8::try_from(line.len()).unwrap()];
+    let header = u32::try_from(line.len() << 3 | 1).unwrap().to_le_bytes();
+    frame.extend(&header[..3]);
+    frame.extend(line.as_bytes());
+    let path = place.file("rollout.jsonl.zst", [frame.clone(), frame].concat());
+    let summary = place.ok(&["import", "codex", &path]);
+    assert_eq!(summary["session_ids"][0], "a", "{summary}");
+}
+
+#[test]
+fn a_fork_does_not_count_its_parents_tokens_again() {
+    let place = Place::new();
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/transcripts/codex/steipete__CodexBar");
+    let home = root.join("live-fork-4d90-52bf/codex-home/archived_sessions");
+    let (child, parent) = (home.join("child.jsonl"), home.join("parent.jsonl"));
+    place.ok(&["import", "codex", parent.to_str().unwrap(), child.to_str().unwrap()]);
+    let total = place.ok(&["call", "get_usage", "{}"]);
+    let alone = Place::new();
+    alone.ok(&["import", "codex", child.to_str().unwrap()]);
+    let of_child = alone.ok(&["call", "get_usage", "{}"]);
+    // All that the parent has used, the child tells again.
+    let output = |usage: &Value| usage["total"]["amounts"]["output"].as_u64();
+    assert_eq!(output(&total), output(&of_child), "{total} {of_child}");
+    assert!(output(&total).is_some());
+}
+
+#[test]
+fn images_are_files_of_the_store_and_come_back_byte_for_byte() {
+    let data = "QUJD".repeat(600);
+    let place = Place::new();
+    let user = format!(
+        r#"{{"timestamp":"2026-01-02T03:04:06.000Z","type":"response_item","payload":{{"type":"message","role":"user","content":[{{"type":"input_image","image_url":"data:image/png;base64,{data}"}}]}}}}"#
+    );
+    let meta =
+        r#"{"timestamp":"2026-01-02T03:04:05.000Z","type":"session_meta","payload":{"id":"a","cwd":"/p"}}"#;
+    let again = user.replace("04:06", "04:07");
+    let text = format!("{meta}\n{user}\n{again}\n");
+    let path = place.file("rollout-a.jsonl", &text);
+    place.ok(&["import", "codex", &path]);
+    assert!(!serde_json::to_string(&place.messages("a")).unwrap().contains(&data));
+    let files = place.ok(&["call", "list_attachments", r#"{"session":"a"}"#]);
+    assert_eq!(files["attachments"].as_array().unwrap().len(), 1, "{files}");
+    assert_eq!(place.exported("codex", "a"), text);
+    // The other way round it is in the page, and in the other formats.
+    for format in ["claude", "pi", "opencode", "markdown", "html"] {
+        assert!(place.exported(format, "a").contains(&data), "{format}");
+    }
+}
+
+#[test]
+fn bad_lines_are_reported_with_their_place_and_cost_only_themselves() {
+    let path = real("codex").into_iter().find(|path| path.ends_with("codex_malformed.jsonl")).unwrap();
+    let summary = Place::new().ok(&["import", "codex", path.to_str().unwrap()]);
+    let lines: Vec<u64> = summary["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|problem| problem["line"].as_u64())
+        .collect();
+    assert_eq!((lines.len(), summary["messages"]["new"].as_u64()), (2, Some(4)), "{summary}");
+}
+
+#[test]
+fn a_session_moves_to_where_the_other_agent_looks() {
+    let place = Place::new();
+    let path = real("claude-code").into_iter().find(|path| path.ends_with("tool_heavy.jsonl")).unwrap();
+    let summary = place.ok(&["import", "claude", path.to_str().unwrap()]);
+    let id = summary["session_ids"][0].as_str().unwrap();
+    let exported = place.ok(&["export", "codex", id, "--into", ".codex"]);
+    let file = exported["files"][0]["file"].as_str().unwrap();
+    assert!(file.contains("sessions/20") && file.ends_with(&format!("{id}.jsonl")), "{file}");
+    // What could not be carried is said.
+    assert!(!exported["problems"].as_array().unwrap().is_empty());
+    // There it is found with all others, and another file in its place is never overwritten.
+    fs::write(place.directory.join(file), "something else").unwrap();
+    let refused = place.run(&["export", "codex", id, "--into", ".codex"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+}
+
+#[test]
+fn all_takes_what_is_in_the_usual_places() {
+    let place = Place::new();
+    let copies = [
+        ("codex", ".codex/sessions/2026/01/02/rollout-x.jsonl", "dc-1f1cb2cbdc-0.jsonl"),
+        ("pi", ".pi/agent/sessions/--p--/x.jsonl", "e1-d1b22223fe-2.jsonl"),
+        ("claude-code", ".claude/projects/p/x.jsonl", "tool_heavy.jsonl"),
+    ];
+    for (format, to, name) in copies {
+        let from = real(format).into_iter().find(|path| path.ends_with(name)).unwrap();
+        place.file(to, fs::read(from).unwrap());
+    }
+    let summary = place.ok(&["import", "--all"]);
+    assert_eq!(summary["found"].as_array().unwrap().len(), 3, "{summary}");
+    assert_eq!(summary["sessions"]["new"], 3, "{summary}");
+    let again = place.ok(&["import", "--all"]);
+    assert_eq!((again["sessions"]["new"].as_u64(), again["messages"]["new"].as_u64()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_file_that_grew_gives_what_is_new_and_a_rollback_hides() {
+    let place = Place::new();
+    let line = |second: u32, kind: &str, payload: &str| {
+        format!(
+            "{{\"timestamp\":\"2026-01-02T03:04:{second:02}.000Z\",\"type\":\"{kind}\",\"payload\":{payload}}}\n"
+        )
+    };
+    let said = |second, text: &str| {
+        let content = format!("[{{\"type\":\"input_text\",\"text\":\"{text}\"}}]");
+        line(
+            second,
+            "response_item",
+            &format!("{{\"type\":\"message\",\"role\":\"user\",\"content\":{content}}}"),
+        )
+    };
+    let first =
+        [line(1, "session_meta", "{\"id\":\"a\",\"cwd\":\"/p\"}"), said(2, "one"), said(3, "two")].concat();
+    let path = place.file("rollout-a.jsonl", &first);
+    place.ok(&["import", "codex", &path]);
+    let back = line(4, "event_msg", "{\"type\":\"thread_rolled_back\",\"num_turns\":1}");
+    let whole = [first, back, said(5, "three")].concat();
+    place.file("rollout-a.jsonl", &whole);
+    let summary = place.ok(&["import", "codex", &path]);
+    assert_eq!(
+        (summary["messages"]["new"].as_u64(), summary["changed_messages"].as_u64()),
+        (Some(1), Some(1))
+    );
+    let messages = place.messages("a");
+    let said = messages.iter().filter(|message| !message["parts"].as_array().unwrap().is_empty());
+    let hidden: Vec<bool> = said.map(|message| message["hidden"] == true).collect();
+    assert_eq!(hidden, [false, true, false]);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&place.exported("codex", "a")), lines(&whole));
+}
+
+#[test]
+fn files_of_formats_that_are_not_known_are_left_out_and_named() {
+    let path = real("other").remove(0);
+    let summary = Place::new().ok(&["import", "any", path.to_str().unwrap()]);
+    assert_eq!(
+        (summary["sessions"]["new"].as_u64(), summary["skipped"].as_array().unwrap().len()),
+        (Some(0), 1)
+    );
+}
+
+/// How many records of each format were lost on the way to each other one, so that a loss is a change of this table.
+#[test]
+fn what_is_lost_between_formats_is_counted() {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let place = Place::new();
+    let path = real("opencode").into_iter().find(|path| path.ends_with("07-fe4e0ea90c-1.json")).unwrap();
+    let summary = place.ok(&["import", "opencode", path.to_str().unwrap()]);
+    let id = summary["session_ids"][0].as_str().unwrap();
+    for format in ["codex", "claude", "pi"] {
+        let exported = place.ok(&["export", format, id, "--into", format]);
+        counts.insert(format, exported["problems"].as_array().unwrap().len() as u64);
+        assert!(exported["messages"].as_u64().unwrap() > 0);
+    }
+    assert_eq!(counts.len(), 3);
+}
