@@ -16,8 +16,13 @@ use Language::{Node, Python, Rust};
 
 /// A message has 2 KiB.
 pub const BYTES: u64 = 2048;
+/// Measures what a workload is about.
+type Workload = fn(&mut Bench) -> Result<()>;
+/// Who does a workload: a language, and a subject in it.
+type Reader = (Language, &'static str);
+
 /// The workloads, in the order of the run.
-const WORKLOADS: &[(&str, fn(&mut Bench) -> Result<()>)] = &[
+const WORKLOADS: &[(&str, Workload)] = &[
     ("w1", Bench::w1),
     ("w2", Bench::w2),
     ("w3", Bench::w3),
@@ -651,7 +656,7 @@ impl Bench {
 }
 
 /// Who reads the end of a session, and who has made it.
-const TAIL_READERS: &[((Language, &str), (Language, &str))] = &[
+const TAIL_READERS: &[(Reader, Reader)] = &[
     ((Rust, "raw"), (Rust, "raw")),
     ((Rust, "native"), (Rust, "native")),
     ((Rust, "component"), (Rust, "native")),
@@ -670,7 +675,7 @@ const TAIL_READERS: &[((Language, &str), (Language, &str))] = &[
 ];
 
 /// Who lists sessions, and who has made them. The peers of Python have no list of their own.
-const LIST_READERS: &[((Language, &str), (Language, &str))] = &[
+const LIST_READERS: &[(Reader, Reader)] = &[
     ((Rust, "raw"), (Rust, "raw")),
     ((Rust, "native"), (Rust, "native")),
     ((Rust, "component"), (Rust, "native")),

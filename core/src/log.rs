@@ -434,7 +434,7 @@ impl Log {
     pub fn chain(&self, seq: u64) -> Option<Chain> {
         let index = self.folded.index.as_ref()?;
         let gap = || index.gaps.iter().find(|gap| (gap.first..=gap.last).contains(&seq)).copied();
-        let chain = index.entry(seq).map(|entry| entry.chain()).or_else(gap)?;
+        let chain = index.entry(seq).map(Entry::chain).or_else(gap)?;
         Some(Chain { last: seq, ..chain })
     }
 

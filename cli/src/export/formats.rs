@@ -155,7 +155,7 @@ impl Export<'_> {
                 match self.store.run(&restore) {
                     Ok(restored) => one.json = restored.content.as_str().to_owned(),
                     Err(cause) => {
-                        self.note(session, &format!("a file of a message is not there: {}", cause.message))
+                        self.note(session, &format!("a file of a message is not there: {}", cause.message));
                     }
                 }
             }

@@ -304,7 +304,7 @@ impl Rollout {
             "token_count" => self.count(payload, stamp),
             "thread_name_updated" => self.reading.title = text_at(payload, &["thread_name"]),
             "thread_rolled_back" => {
-                self.roll_back(crate::text::number_at(payload, &["num_turns"]).unwrap_or_default())
+                self.roll_back(crate::text::number_at(payload, &["num_turns"]).unwrap_or_default());
             }
             "user_message" | "agent_message" | "agent_reasoning" => {
                 let said = at(payload, &["message"]).or(at(payload, &["text"]));

@@ -98,7 +98,7 @@ impl Rollout {
                 for block in &turn.blocks {
                     match block {
                         Block::Text(text) => {
-                            content.push(format!("{{\"type\":\"input_text\",\"text\":{text}}}"))
+                            content.push(format!("{{\"type\":\"input_text\",\"text\":{text}}}"));
                         }
                         Block::Image(media, data) => content.push(image(media, data)),
                         _ => lose(lost, "parts that a user's message cannot have"),

@@ -292,7 +292,7 @@ fn result(part: &str, lost: &mut Lost) -> Block {
                     images.push((media.to_owned(), data.to_owned()));
                 }
                 _ if block.starts_with('"') => {
-                    texts.extend(sessile_core::import::decode_string(block).map(Into::into))
+                    texts.extend(sessile_core::import::decode_string(block).map(Into::into));
                 }
                 _ => {
                     lose(lost, "blocks of results that are no texts or images (written as JSON)");
