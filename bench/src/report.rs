@@ -118,8 +118,7 @@ fn page(run: &Run, results: &Results, plots: &Path) -> Result<String> {
     if !results.notes.is_empty() {
         writeln!(page, "### What did not work\n")?;
         for note in &results.notes {
-            // What a peer says of its failure may name places of this machine.
-            writeln!(page, "- {}", note.replace(&root().display().to_string(), "."))?;
+            writeln!(page, "- {note}")?;
         }
     }
     Ok(page.trim_end().to_owned() + "\n")
