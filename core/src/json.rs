@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -35,24 +34,31 @@ impl std::error::Error for JsonError {}
 /// Stricter than RFC 8259 where parsers disagree: at most 128 levels, no duplicate keys (compared unescaped),
 /// no lone surrogates. Any number that the grammar allows is kept as written.
 pub fn minify(text: &str) -> Result<String, JsonError> {
-    minify_nested(text, JSON_DEPTH_MAX)
+    minify_nested(text, JSON_DEPTH_MAX).map(Cow::into_owned)
 }
 
-/// As [`minify`], for an array whose elements may have 128 levels each.
-pub fn minify_array(text: &str) -> Result<String, JsonError> {
+/// As [`minify`], for an array whose elements may have 128 levels each; what has no such whitespace is not copied.
+pub fn minify_array(text: &str) -> Result<Cow<'_, str>, JsonError> {
     minify_nested(text, JSON_DEPTH_MAX + 1)
 }
 
 /// As [`minify`], for an array that becomes a member of an object, which then has at most 128 levels.
 pub fn minify_parts(text: &str) -> Result<String, JsonError> {
-    minify_nested(text, JSON_DEPTH_MAX - 1)
+    minify_nested(text, JSON_DEPTH_MAX - 1).map(Cow::into_owned)
 }
 
-fn minify_nested(text: &str, depth_max: usize) -> Result<String, JsonError> {
-    let out = String::with_capacity(text.len());
-    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, out, stack: Vec::new(), depth_max };
+fn minify_nested(text: &str, depth_max: usize) -> Result<Cow<'_, str>, JsonError> {
+    let mut scanner = Scanner {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        out: String::new(),
+        kept_from: 0,
+        stack: Vec::new(),
+        depth_max,
+    };
     scanner.document()?;
-    Ok(scanner.out)
+    Ok(scanner.finish())
 }
 
 /// JSON text that is kept as it is: minified, never parsed further.
@@ -99,12 +105,23 @@ struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// What stays, up to the last whitespace that was left out; from `kept_from` on the text stays as it is.
     out: String,
+    kept_from: usize,
     stack: Vec<Level<'a>>,
     depth_max: usize,
 }
 
 impl<'a> Scanner<'a> {
+    fn finish(mut self) -> Cow<'a, str> {
+        let rest = self.text.get(self.kept_from..self.at).unwrap_or_default();
+        if self.out.is_empty() {
+            return Cow::Borrowed(rest);
+        }
+        self.out.push_str(rest);
+        Cow::Owned(self.out)
+    }
+
     fn document(&mut self) -> Result<(), JsonError> {
         loop {
             // A value is due here; an opened array or object makes the next one due at once.
@@ -118,14 +135,14 @@ impl<'a> Scanner<'a> {
                     (None, None) => return Ok(()),
                     (None, Some(_)) => return Err(self.error("more than one value")),
                     (Some(_), Some(b',')) => {
-                        self.copy_byte(',');
+                        self.at += 1;
                         if matches!(self.stack.last(), Some(Level::Object(_))) {
                             self.key()?;
                         }
                         break;
                     }
-                    (Some(Level::Array), Some(b']')) => self.close(']')?,
-                    (Some(Level::Object(_)), Some(b'}')) => self.close('}')?,
+                    (Some(Level::Array), Some(b']')) => self.close()?,
+                    (Some(Level::Object(_)), Some(b'}')) => self.close()?,
                     (Some(_), None) => return Err(self.error("unexpected end")),
                     (Some(_), Some(_)) => {
                         return Err(self.error("expected a comma or the end of the array or object"));
@@ -140,17 +157,17 @@ impl<'a> Scanner<'a> {
         self.space();
         match self.peek() {
             Some(b'{') => {
-                self.open(Level::Object(Vec::new()), '{')?;
+                self.open(Level::Object(Vec::new()))?;
                 if self.peek() == Some(b'}') {
-                    return self.close('}').map(|()| false);
+                    return self.close().map(|()| false);
                 }
                 self.key()?;
                 Ok(true)
             }
             Some(b'[') => {
-                self.open(Level::Array, '[')?;
+                self.open(Level::Array)?;
                 if self.peek() == Some(b']') {
-                    return self.close(']').map(|()| false);
+                    return self.close().map(|()| false);
                 }
                 Ok(true)
             }
@@ -164,24 +181,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn open(&mut self, level: Level<'a>, bracket: char) -> Result<(), JsonError> {
+    fn open(&mut self, level: Level<'a>) -> Result<(), JsonError> {
         if self.stack.len() >= self.depth_max {
             return Err(self.error("nested deeper than 128 levels"));
         }
         self.stack.push(level);
-        self.copy_byte(bracket);
+        self.at += 1;
         self.space();
         Ok(())
     }
 
-    fn close(&mut self, bracket: char) -> Result<(), JsonError> {
+    fn close(&mut self) -> Result<(), JsonError> {
         if let Some(Level::Object(mut keys)) = self.stack.pop() {
             keys.sort_unstable();
             if keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
                 return Err(self.error("duplicate key in the object that ends"));
             }
         }
-        self.copy_byte(bracket);
+        self.at += 1;
         Ok(())
     }
 
@@ -198,7 +215,7 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b':') {
             return Err(self.error("expected a colon"));
         }
-        self.copy_byte(':');
+        self.at += 1;
         Ok(())
     }
 
@@ -208,20 +225,25 @@ impl<'a> Scanner<'a> {
         let mut escaped = false;
         self.at += 1;
         loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let length = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            let plain = rest.get(..length).unwrap_or_default();
+            if has_control(plain) {
+                self.at += plain.iter().position(|byte| *byte < b' ').unwrap_or(0);
+                return Err(self.error("control character in a string"));
+            }
+            self.at += length;
             match self.peek() {
-                Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(0..=0x1f) => return Err(self.error("control character in a string")),
-                Some(_) => self.at += 1,
+                Some(_) => break,
                 None => return Err(self.error("unexpected end in a string")),
             }
         }
         self.at += 1;
         let raw = self.text.get(start..self.at).unwrap_or_default();
-        self.out.push_str(raw);
         if escaped {
             let unescaped = serde_json::from_str::<String>(raw);
             return unescaped
@@ -269,7 +291,6 @@ impl<'a> Scanner<'a> {
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
         self.at += usize::from(self.peek() == Some(b'-'));
         match self.peek() {
             Some(b'0') => self.at += 1,
@@ -284,7 +305,6 @@ impl<'a> Scanner<'a> {
             self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
             self.digits()?;
         }
-        self.out.push_str(self.text.get(start..self.at).unwrap_or_default());
         Ok(())
     }
 
@@ -301,19 +321,18 @@ impl<'a> Scanner<'a> {
             return Err(self.error("expected a value"));
         }
         self.at += word.len();
-        self.out.push_str(word);
         Ok(())
     }
 
     fn space(&mut self) {
+        let start = self.at;
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
-    }
-
-    fn copy_byte(&mut self, byte: char) {
-        self.at += 1;
-        self.out.push(byte);
+        if start < self.at {
+            self.out.push_str(self.text.get(self.kept_from..start).unwrap_or_default());
+            self.kept_from = self.at;
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -330,35 +349,135 @@ pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Splits an object into its members, in order, values as text. `None` where `text` is not an object.
-pub fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(Cow<'de, str>, &'de str)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                members.push((key, value.get()));
-            }
-            Ok(members)
-        }
-    }
-    serde_json::Deserializer::from_str(text).deserialize_map(Members).ok()
+/// Whether a control character is among `bytes`. Without an early end, so that it takes many bytes at a time.
+fn has_control(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte < b' '))
 }
 
-/// A key that borrows from the text where it has no escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+/// Splits an object into its members, in order, values as text. `None` where `text` is not an object.
+///
+/// `text` must be JSON that was checked before: what is no JSON may be split somehow, or not at all.
+pub fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let mut splitter = Splitter { text, at: 0 };
+    let mut members = Vec::new();
+    splitter.token(b'{')?;
+    if splitter.token(b'}').is_none() {
+        loop {
+            let key = text_of(splitter.value()?)?;
+            splitter.token(b':')?;
+            members.push((key, splitter.value()?));
+            if splitter.token(b',').is_none() {
+                break splitter.token(b'}')?;
+            }
+        }
+    }
+    splitter.end().then_some(members)
+}
 
-/// Splits an array into its elements. `None` where `text` is not an array.
+/// Splits an array into its elements. `None` where `text` is not an array. As [`members`], for checked JSON.
 pub fn elements(text: &str) -> Option<Vec<&str>> {
-    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    Some(elements.into_iter().map(RawValue::get).collect())
+    let mut splitter = Splitter { text, at: 0 };
+    let mut elements = Vec::new();
+    splitter.token(b'[')?;
+    if splitter.token(b']').is_none() {
+        loop {
+            elements.push(splitter.value()?);
+            if splitter.token(b',').is_none() {
+                break splitter.token(b']')?;
+            }
+        }
+    }
+    splitter.end().then_some(elements)
+}
+
+/// The text that a JSON string stands for, borrowed where it has no escapes. `None` where it is no string.
+pub fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_some() {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Finds where values of checked JSON end, without looking at what they are.
+struct Splitter<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Splitter<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Takes `byte` with the whitespace before it.
+    fn token(&mut self, byte: u8) -> Option<()> {
+        self.space();
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn end(&mut self) -> bool {
+        self.space();
+        self.at == self.text.len()
+    }
+
+    /// Takes a value with the whitespace before it.
+    fn value(&mut self) -> Option<&'a str> {
+        self.space();
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => self.string()?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                    continue;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.at += 1;
+                }
+                // Between the values of an array or object; there is nothing to find out here.
+                _ if depth > 0 => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => self.scalar(),
+            }
+            if depth == 0 {
+                return self.text.get(start..self.at).filter(|value| !value.is_empty());
+            }
+        }
+    }
+
+    /// Takes a string from its first quote to its last.
+    fn string(&mut self) -> Option<()> {
+        self.at += 1;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let length = memchr::memchr2(b'"', b'\\', rest)?;
+            self.at += length + 1;
+            if rest.get(length) == Some(&b'"') {
+                return Some(());
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Takes a number or a word.
+    fn scalar(&mut self) {
+        while !matches!(self.peek(), None | Some(b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
 }
 
 /// Joins members to an object.
@@ -415,7 +534,7 @@ pub fn canonical(text: &str) -> String {
 /// The length in bytes of the text that the JSON string `raw` stands for.
 pub fn text_len(raw: &str) -> u64 {
     let inner = raw.as_bytes().get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    if !inner.contains(&b'\\') {
+    if memchr::memchr(b'\\', inner).is_none() {
         return inner.len() as u64;
     }
     serde_json::from_str::<Cow<'_, str>>(raw).map_or(0, |text| text.len() as u64)
@@ -463,6 +582,48 @@ mod tests {
         ] {
             let error = minify(text).unwrap_err();
             assert_eq!(error.offset, offset, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn text_without_whitespace_is_not_copied() {
+        assert!(matches!(minify_array("[{\"a b\":1},\"c \"]"), Ok(Cow::Borrowed(_))));
+        assert_eq!(minify(" 1").unwrap(), "1");
+        assert_eq!(minify("1 ").unwrap(), "1");
+    }
+
+    #[test]
+    fn members_and_elements_are_what_a_parser_finds() {
+        let values = [
+            "0",
+            "-1.5e3",
+            "true",
+            "null",
+            "\"\"",
+            "\"a\\\"b\\\\\"",
+            "\"\\u00e9 {[,]}:\"",
+            "[]",
+            "{}",
+            "[ 1 , [2,[]] ]",
+            "{\"a\":{\"b\":[1,{\"c\":\"}\"}]}, \"d\" : null }",
+            "[{\"a\":1},{\"b\":\"\\\\\"}]",
+        ];
+        for (first, second) in
+            values.iter().flat_map(|first| values.iter().map(move |second| (first, second)))
+        {
+            let array = format!(" [{first} ,{second}]\n");
+            let expected: Vec<&RawValue> = serde_json::from_str(&array).unwrap();
+            assert_eq!(elements(&array).unwrap(), expected.iter().map(|raw| raw.get()).collect::<Vec<_>>());
+            assert_eq!(members(&array), None);
+            let object = format!("{{ \"k\\u0061\" :{first}, \"b\": {second} }}");
+            assert_eq!(members(&object).unwrap(), [("ka".into(), *first), ("b".into(), *second)]);
+            assert_eq!(elements(&object), None);
+        }
+        for other in [
+            "", "1", "\"[]\"", "[1", "[1]]", "{\"a\":1", "{\"a\"}", "{1:2}", "[1,]x", "[\"a", "{\"a\":}",
+            "[,1]",
+        ] {
+            assert_eq!((members(other), elements(other)), (None, None), "{other}");
         }
     }
 

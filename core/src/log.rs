@@ -3,6 +3,7 @@
 //! Owns the append protocol and all reading of logs. A [`Log`] is a cache of what the file holds; the file is the
 //! truth, others append to it at any time, and dropping a [`Log`] loses nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
@@ -20,12 +21,14 @@ use crate::{Error, Result};
 
 /// How much of a file is read at once when it is folded from the front.
 const CHUNK_BYTES: u64 = 1024 * 1024;
-/// How much of a file's end is read first.
-const TAIL_BYTES: u64 = 64 * 1024;
+/// How much of a file's end is read first: it nearly always holds a checkpoint.
+const TAIL_BYTES: u64 = 96 * 1024;
 /// The most of a file's end that is kept while a checkpoint is searched.
 const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 /// Two pieces of a file that lie this close are read as one.
 const READ_GAP_BYTES: u64 = 16 * 1024;
+/// The most messages of which an index is kept that nobody has asked for.
+const INDEX_UNASKED_MAX: usize = 4096;
 /// At most this many damaged ranges are remembered one by one.
 const DAMAGE_LIST_MAX: usize = 1000;
 
@@ -38,6 +41,8 @@ pub struct Log {
     folded: Folded,
     /// The size when last seen.
     size: u64,
+    /// The end of the file as it was read last, until [`Log::forget_tail`]: most of what is asked for lies there.
+    tail: Tail,
 }
 
 /// The fold of the bytes up to `end`.
@@ -66,6 +71,8 @@ struct Index {
     gaps: Vec<Chain>,
     /// Records that change a message: by its number, in file order.
     changes: BTreeMap<u64, Vec<Span>>,
+    /// Whether it was asked for. What only comes with the fold is kept as far as it is small.
+    asked: bool,
     /// Whether the log was folded from its first byte, so that `ops` holds every operation.
     whole: bool,
     ops: HashMap<u128, (u64, u64)>,
@@ -139,28 +146,36 @@ pub struct Decided {
 impl Log {
     /// Loads a log from its end: what it costs does not depend on the length of the log.
     pub fn load(host: &mut impl Host, path: &str, limit: Option<u64>) -> Result<Self> {
-        Self::load_indexed(host, path, limit, None)
+        Self::load_indexed(host, path, limit, None, Tail::default())
     }
 
-    /// Loads a log with an index of all messages above `floor`.
+    /// Loads a log of which `tail` is known, with an index of all messages above `floor`; without one, of those that are
+    /// met on the way.
     fn load_indexed(
         host: &mut impl Host,
         path: &str,
         limit: Option<u64>,
         floor: Option<u64>,
+        tail: Tail,
     ) -> Result<Self> {
         let size = limited(host.stat(path)?, limit);
-        let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size };
-        let start = log.find_check(host, size, floor)?;
-        log.folded.index = floor.map(|_| Index::default());
-        if let Some(Start { check, tail }) = start
+        let tail = if tail.to() == size { tail } else { Tail::at(size) };
+        let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size, tail };
+        let check = log.find_check(host, size, floor)?;
+        log.folded.index = Some(Index { asked: floor.is_some(), ..Index::default() });
+        if let Some(check) = check
             && let Some(state) = State::from_check(&check)
         {
             log.folded.resume(state, &check);
-            log.folded.fold_buffer(&tail, size);
+            log.folded.fold_buffer(&log.tail);
         }
         log.fold_to(host, size, None)?;
         Ok(log)
+    }
+
+    /// Lets go of what was read of the file's end, where it is needed no more.
+    pub fn forget_tail(&mut self) {
+        self.tail = Tail::default();
     }
 
     /// The state as of the last look at the file.
@@ -349,38 +364,44 @@ impl Log {
         Ok(found)
     }
 
-    /// Looks from the end for a checkpoint to start from, one with no message above `floor` where that is given.
-    fn find_check(&self, host: &mut impl Host, size: u64, floor: Option<u64>) -> Result<Option<Start>> {
+    /// Looks from the end for a checkpoint to start from, one with no message above `floor` where that is given. Keeps
+    /// the end that it has read.
+    fn find_check(
+        &mut self,
+        host: &mut impl Host,
+        size: u64,
+        floor: Option<u64>,
+    ) -> Result<Option<CheckRecord>> {
         let fits = |check: &CheckRecord| {
             floor.is_none_or(|floor| check.n <= floor) && State::from_check(check).is_some()
         };
-        let mut tail = Tail { from: size, bytes: Vec::new() };
-        let mut window = TAIL_BYTES;
         // First in a window that is kept, because what it holds is folded next.
-        while tail.from > 0 && window <= TAIL_BYTES_MAX {
-            let from = size.saturating_sub(window);
-            let mut bytes = read(host, &self.path, from, tail.from)?;
-            bytes.append(&mut tail.bytes);
-            tail = Tail { from: size.saturating_sub(bytes.len() as u64), bytes };
-            if let Some(check) = last_check(&tail.bytes, &fits) {
-                let kept = check.upto >= tail.from;
-                return Ok(Some(Start {
-                    check,
-                    tail: if kept { tail } else { Tail { from: size, bytes: Vec::new() } },
-                }));
+        let mut window = TAIL_BYTES;
+        loop {
+            if let Some(check) = last_check(&self.tail.bytes, &fits) {
+                return Ok(Some(check));
             }
-            if from == 0 {
+            if self.tail.from == 0 {
                 return Ok(None);
             }
-            window *= 2;
+            while size.saturating_sub(window) >= self.tail.from {
+                window *= 2;
+            }
+            if window > TAIL_BYTES_MAX {
+                break;
+            }
+            let from = size.saturating_sub(window);
+            let mut bytes = read(host, &self.path, from, self.tail.from)?;
+            bytes.append(&mut self.tail.bytes);
+            self.tail = Tail { from: size.saturating_sub(bytes.len() as u64), bytes };
         }
         // Then piece by piece; a checkpoint that two pieces share is passed over for the one before.
-        let mut to = tail.from;
+        let mut to = self.tail.from;
         while to > 0 {
             let from = to.saturating_sub(CHUNK_BYTES);
             let bytes = read(host, &self.path, from, to)?;
             if let Some(check) = last_check(&bytes, &fits) {
-                return Ok(Some(Start { check, tail: Tail { from: size, bytes: Vec::new() } }));
+                return Ok(Some(check));
             }
             if size - from > DAMAGE_RUN_BYTES_MAX && floor.is_none() {
                 break;
@@ -395,7 +416,8 @@ impl Log {
         let known = self.folded.index.as_ref().is_some_and(|index| index.floor <= floor);
         if !known {
             let mut damage = std::mem::take(&mut self.folded.damage);
-            *self = Self::load_indexed(host, &self.path, self.limit, Some(floor))?;
+            let tail = std::mem::take(&mut self.tail);
+            *self = Self::load_indexed(host, &self.path, self.limit, Some(floor), tail)?;
             damage.retain(|damage| !self.folded.damage.contains(damage));
             self.folded.damage.extend(damage);
             self.folded.damage.sort_unstable();
@@ -407,7 +429,8 @@ impl Log {
     /// and what it inherits cannot be read.
     pub fn load_headless(host: &mut impl Host, path: &str, session: &str, generation: u32) -> Result<Self> {
         let size = host.stat(path)?;
-        let mut log = Self { path: path.to_owned(), limit: None, folded: Folded::default(), size };
+        let (path, tail) = (path.to_owned(), Tail::default());
+        let mut log = Self { path, limit: None, folded: Folded::default(), size, tail };
         log.folded.state = State { session: session.to_owned(), generation, ..State::default() };
         log.folded.index = Some(Index { whole: true, ..Index::default() });
         log.fold_to(host, size, None)?;
@@ -521,19 +544,38 @@ impl Log {
             .filter_map(|entry| index.changes.get(&entry.seq))
             .flatten()
             .copied();
-        let pieces = Pieces::read(host, &self.path, entries.chain(changes).collect())?;
+        let pieces = self.pieces(host, entries.chain(changes).collect())?;
         let mut bytes = 0;
         for entry in batch {
             let Some(Record::Append(append)) = pieces.record(entry.span) else { continue };
             let Some(json) = append.m.get(entry.item as usize) else { continue };
             let Entry { seq, id, parent, at: created_at, .. } = *entry;
             let mut stored =
-                Stored { seq, id, parent, created_at, updated_at: created_at, json: json.get().to_owned() };
+                Stored { seq, id, parent, created_at, updated_at: created_at, json: (*json).to_owned() };
             pieces.change(&mut stored, index.changes.get(&seq).filter(|_| changed), None);
             bytes += stored.json.len();
             out.push(stored);
         }
         Ok(bytes)
+    }
+
+    /// Reads what lies at `spans`, what lies close together at once.
+    fn pieces(&self, host: &mut impl Host, mut spans: Vec<Span>) -> Result<Pieces<'_>> {
+        spans.sort_unstable_by_key(|span| span.from);
+        let mut merged: Vec<Span> = Vec::new();
+        for span in spans {
+            match merged.last_mut() {
+                Some(last) if span.from <= last.from + last.len + READ_GAP_BYTES => {
+                    last.len = last.len.max(span.from + span.len - last.from);
+                }
+                _ => merged.push(span),
+            }
+        }
+        let mut read = |span: Span| match self.tail.piece(span) {
+            Some(bytes) => Ok((span, Cow::Borrowed(bytes))),
+            None => Ok((span, Cow::Owned(read(host, &self.path, span.from, span.from + span.len)?))),
+        };
+        merged.into_iter().map(&mut read).collect::<Result<_>>().map(Pieces)
     }
 
     /// Applies to messages that a fork has inherited, up to `last`, what this log has changed of them.
@@ -542,7 +584,7 @@ impl Log {
         let changed = stored.iter().filter(|stored| stored.seq <= last);
         let spans: Vec<Span> =
             changed.filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
-        let pieces = Pieces::read(host, &self.path, spans)?;
+        let pieces = self.pieces(host, spans)?;
         for stored in stored.iter_mut().filter(|stored| stored.seq <= last) {
             pieces.change(stored, index.changes.get(&stored.seq), None);
         }
@@ -553,7 +595,7 @@ impl Log {
     pub fn text_applied(&self, host: &mut impl Host, mut stored: Stored, at: u64) -> Result<bool> {
         let Some(index) = &self.folded.index else { return Ok(false) };
         let spans = index.changes.get(&stored.seq);
-        let pieces = Pieces::read(host, &self.path, spans.into_iter().flatten().copied().collect())?;
+        let pieces = self.pieces(host, spans.into_iter().flatten().copied().collect())?;
         Ok(pieces.change(&mut stored, spans, Some(at)))
     }
 
@@ -647,15 +689,32 @@ pub fn read(host: &mut impl Host, path: &str, from: u64, to: u64) -> Result<Vec<
     Ok(bytes)
 }
 
-/// Where a fold starts: a checkpoint, and the file's end as far as it was read.
-struct Start {
-    check: CheckRecord,
-    tail: Tail,
-}
-
+/// The end of a file, from `from` on.
+#[derive(Debug, Default)]
 struct Tail {
     from: u64,
     bytes: Vec<u8>,
+}
+
+impl Tail {
+    /// The empty end of a file of `size` bytes.
+    fn at(size: u64) -> Self {
+        Self { from: size, bytes: Vec::new() }
+    }
+
+    fn to(&self) -> u64 {
+        self.from + self.bytes.len() as u64
+    }
+
+    /// The bytes from `from` on, where they are known.
+    fn since(&self, from: u64) -> Option<&[u8]> {
+        self.bytes.get(usize::try_from(from.checked_sub(self.from)?).ok()?..)
+    }
+
+    /// The bytes of `span`, where they are known.
+    fn piece(&self, span: Span) -> Option<&[u8]> {
+        self.since(span.from)?.get(..usize::try_from(span.len).ok()?)
+    }
 }
 
 /// The last checkpoint in `bytes` that `fits`.
@@ -677,7 +736,7 @@ impl Folded {
     /// Takes up the fold at a checkpoint.
     fn resume(&mut self, state: State, check: &CheckRecord) {
         if let Some(index) = &mut self.index {
-            *index = Index { floor: state.count, base: state.count, ..Index::default() };
+            *index = Index { floor: state.count, base: state.count, asked: index.asked, ..Index::default() };
         }
         self.state = state;
         self.end = check.upto;
@@ -696,15 +755,8 @@ impl Folded {
         self.damage.retain(|damage| damage.from < check.upto);
     }
 
-    fn fold_buffer(&mut self, tail: &Tail, size: u64) {
-        let Some(bytes) =
-            self.end.checked_sub(tail.from).and_then(|skip| tail.bytes.get(usize::try_from(skip).ok()?..))
-        else {
-            return;
-        };
-        if tail.from == size {
-            return;
-        }
+    fn fold_buffer(&mut self, tail: &Tail) {
+        let Some(bytes) = tail.since(self.end) else { return };
         let mut folder = Folder { folded: self, want: None, found: None, resync: None };
         let from = folder.folded.end;
         let decided = scan(bytes, from, &mut folder);
@@ -757,7 +809,8 @@ impl Visitor for Folder<'_> {
         if let Some(index) = &mut folded.index {
             index.note(&folded.state, record, verdict, Span { from, len: to - from });
         }
-        if self.want == Some(text) {
+        // Where nobody came between it is the very text that was appended.
+        if self.want.is_some_and(|want| std::ptr::eq(want, text) || want == text) {
             self.found = Some((verdict, from));
         }
     }
@@ -826,6 +879,7 @@ impl Index {
                         parent,
                     });
                 }
+                self.trim();
             }
             Record::Text(_) | Record::Update(_) if seq > self.floor => {
                 self.changes.entry(seq).or_default().push(span);
@@ -837,6 +891,18 @@ impl Index {
         {
             self.ops.insert(fingerprint(op), (seq, count));
         }
+    }
+
+    /// Keeps the newer half of what nobody has asked for, where it has become much.
+    fn trim(&mut self) {
+        if self.asked || self.entries.len() <= INDEX_UNASKED_MAX {
+            return;
+        }
+        let last = self.entries.drain(..INDEX_UNASKED_MAX / 2).next_back();
+        self.floor = last.map_or(self.floor, |entry| entry.seq);
+        let floor = self.floor;
+        self.gaps.retain(|gap| gap.first > floor);
+        self.changes.retain(|seq, _| *seq > floor);
     }
 
     /// The last number that is known here.
@@ -878,24 +944,9 @@ impl Index {
 }
 
 /// Pieces of a file that were read together.
-struct Pieces(Vec<(Span, Vec<u8>)>);
+struct Pieces<'a>(Vec<(Span, Cow<'a, [u8]>)>);
 
-impl Pieces {
-    fn read(host: &mut impl Host, path: &str, mut spans: Vec<Span>) -> Result<Self> {
-        spans.sort_unstable_by_key(|span| span.from);
-        let mut merged: Vec<Span> = Vec::new();
-        for span in spans {
-            match merged.last_mut() {
-                Some(last) if span.from <= last.from + last.len + READ_GAP_BYTES => {
-                    last.len = last.len.max(span.from + span.len - last.from);
-                }
-                _ => merged.push(span),
-            }
-        }
-        let read = |span: Span| Ok((span, read(host, path, span.from, span.from + span.len)?));
-        merged.into_iter().map(read).collect::<Result<_>>().map(Self)
-    }
-
+impl Pieces<'_> {
     /// Applies the records at `spans` to a message. Returns whether the text record that begins at `watched` applied.
     fn change(&self, stored: &mut Stored, spans: Option<&Vec<Span>>, watched: Option<u64>) -> bool {
         let Some(spans) = spans else { return false };
@@ -918,12 +969,16 @@ impl Pieces {
         applied
     }
 
+    /// The record at `span`. What is still in memory was checked when it was folded, everything else is checked now.
     fn record(&self, span: Span) -> Option<Record<'_>> {
         let place = self.0.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
-        let (piece, bytes) = self.0.get(place)?;
+        let (piece, piece_bytes) = self.0.get(place)?;
         let skip = usize::try_from(span.from - piece.from).ok()?;
-        let bytes = bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
-        Record::parse(bytes).map(|(record, _)| record)
+        let bytes = piece_bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
+        match piece_bytes {
+            Cow::Borrowed(_) => Some(Record::of_checked(std::str::from_utf8(bytes).ok()?)),
+            Cow::Owned(_) => Record::parse(bytes).map(|(record, _)| record),
+        }
     }
 }
 

@@ -33,17 +33,21 @@ const PARTS: [(&str, &[(&str, bool)]); 8] = [
 /// What an image or file part must have one of, as a string.
 const SOURCES: [&str; 4] = ["data", "url", "path", "name"];
 
-/// Checks a JSON array of messages and returns them, minified.
-pub fn check_all(text: &str) -> Result<Vec<String>> {
+/// Checks that `text` is JSON that may hold messages, and minifies it. [`check_all`] goes on.
+pub fn minify_all(text: &str) -> Result<Cow<'_, str>> {
     if text.len() > APPEND_BYTES_MAX {
         return Err(Error::invalid(format!(
             "the messages have {} bytes; append at most {APPEND_BYTES_MAX} at once",
             text.len()
         )));
     }
-    let text = json::minify_array(text)
-        .map_err(|error| Error::invalid(format!("the messages are not acceptable JSON: {error}")))?;
-    let messages = elements(&text)
+    json::minify_array(text)
+        .map_err(|error| Error::invalid(format!("the messages are not acceptable JSON: {error}")))
+}
+
+/// Checks a minified JSON array of messages and returns them.
+pub fn check_all(text: &str) -> Result<Vec<&str>> {
+    let messages = elements(text)
         .ok_or_else(|| Error::invalid("the messages are not a JSON array; wrap them in one"))?;
     if messages.is_empty() || messages.len() > APPEND_MESSAGES_MAX {
         return Err(Error::invalid(format!(
@@ -51,12 +55,11 @@ pub fn check_all(text: &str) -> Result<Vec<String>> {
             messages.len()
         )));
     }
-    let check = |(place, message): (usize, &&str)| {
+    for (place, message) in messages.iter().enumerate() {
         check_one(message)
             .map_err(|error| Error::invalid(format!("message {}: {}", place + 1, error.message)))?;
-        Ok((*message).to_owned())
-    };
-    messages.iter().enumerate().map(check).collect()
+    }
+    Ok(messages)
 }
 
 /// Checks one minified message.
@@ -89,13 +92,15 @@ fn check_part(place: usize, part: &str) -> Result<()> {
         return Err(error("unknown type; what has no type of its own goes into `opaque`".into()));
     };
     for (key, is_string) in *required {
-        let present = if *is_string { string(&part, key).is_some() } else { find(&part, key).is_some() };
+        let present = find(&part, key).is_some_and(|value| !is_string || value.starts_with('"'));
         if !present {
             let form = if *is_string { "string" } else { "member" };
             return Err(error(format!("a part of type {kind} needs a {form} `{key}`")));
         }
     }
-    if matches!(*kind, "image" | "file") && !SOURCES.iter().any(|key| string(&part, key).is_some()) {
+    if matches!(*kind, "image" | "file")
+        && !SOURCES.iter().any(|key| find(&part, key).is_some_and(|value| value.starts_with('"')))
+    {
         return Err(error(format!("a part of type {kind} needs a string `data`, `url`, `path` or `name`")));
     }
     Ok(())
@@ -113,17 +118,7 @@ fn find<'a>(members: &[(Cow<'_, str>, &'a str)], key: &str) -> Option<&'a str> {
 }
 
 fn string<'a>(members: &[(Cow<'_, str>, &'a str)], key: &str) -> Option<Cow<'a, str>> {
-    find(members, key).and_then(unquote)
-}
-
-/// The text that a JSON string stands for, borrowed where it has no escapes.
-fn unquote(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(raw).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+    find(members, key).and_then(json::text_of)
 }
 
 /// The id that a stored message carries itself.
@@ -266,8 +261,9 @@ mod tests {
 
     #[test]
     fn a_message_keeps_members_that_the_store_does_not_know() {
-        let checked = check_all(&format!("[ {HELLO} ]")).unwrap();
-        assert_eq!(checked, [HELLO]);
+        let text = format!("[ {HELLO} ]");
+        let text = minify_all(&text).unwrap();
+        assert_eq!(check_all(&text).unwrap(), [HELLO]);
     }
 
     #[test]
@@ -289,7 +285,7 @@ mod tests {
             (r#"[{"role":"user","parts":[],"id":7}]"#, "its `id`"),
             (r#"[{"role":"user","parts":[],"id":""}]"#, "message id is empty"),
         ] {
-            let error = check_all(bad).unwrap_err();
+            let error = minify_all(bad).and_then(|text| check_all(&text).map(|_| ())).unwrap_err();
             assert!(error.message.contains(what), "{bad}: {error}");
         }
     }

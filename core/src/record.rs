@@ -121,21 +121,54 @@ pub struct Segment {
     pub u: u64,
 }
 
-/// See [`Record::Append`].
-#[derive(Debug, Serialize, Deserialize)]
+/// See [`Record::Append`]. What most bytes of a log are: its messages are neither parsed nor copied on the way.
+#[derive(Debug, Deserialize)]
+#[serde(from = "AppendMembers<'_>", bound(deserialize = "'de: 'a"))]
 pub struct AppendRecord<'a> {
     /// Who, when, on what condition. The id is the first message's; the next ones count up from it.
-    #[serde(flatten, borrow)]
     pub stamp: Stamp<'a>,
     /// How many messages the writer knew of.
     pub n: u64,
     /// The visible message that they come behind (0: they are the first), where that is not the head: what lies behind it
     /// is hidden by the same record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u64>,
-    /// The messages.
+    /// The messages, minified.
+    pub m: Vec<&'a str>,
+}
+
+/// The members of an [`AppendRecord`] as they stand in its line, one by one: what serde flattens it copies first.
+#[derive(Deserialize)]
+struct AppendMembers<'a> {
     #[serde(borrow)]
-    pub m: Vec<&'a RawValue>,
+    id: Cow<'a, str>,
+    at: u64,
+    b: u64,
+    #[serde(borrow, default)]
+    op: Option<Cow<'a, str>>,
+    #[serde(default)]
+    head: Option<u64>,
+    n: u64,
+    #[serde(default)]
+    keep: Option<u64>,
+    #[serde(borrow)]
+    m: Vec<&'a RawValue>,
+}
+
+/// The members of an [`AppendRecord`] before its messages.
+#[derive(Serialize)]
+struct AppendHead<'a> {
+    #[serde(flatten)]
+    stamp: &'a Stamp<'a>,
+    n: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep: Option<u64>,
+}
+
+impl<'a> From<AppendMembers<'a>> for AppendRecord<'a> {
+    fn from(members: AppendMembers<'a>) -> Self {
+        let AppendMembers { id, at, b, op, head, n, keep, m } = members;
+        Self { stamp: Stamp { id, at, b, op, head }, n, keep, m: m.into_iter().map(RawValue::get).collect() }
+    }
 }
 
 /// See [`Record::Text`]. Written once per streamed piece, therefore so short.
@@ -426,7 +459,7 @@ impl Record<'_> {
     pub fn line(&self) -> String {
         let body = match self {
             Self::Session(record) => serde_json::to_string(record),
-            Self::Append(record) => serde_json::to_string(record),
+            Self::Append(record) => return record.line(),
             Self::Text(record) => serde_json::to_string(record),
             Self::Update(record) => serde_json::to_string(record),
             Self::Head(record) => serde_json::to_string(record),
@@ -448,8 +481,12 @@ impl Record<'_> {
     /// Reads a record from a line without its newline, or `None` where its checksum does not fit.
     pub fn parse(line: &[u8]) -> Option<(Record<'_>, &str)> {
         let text = verify(line)?;
-        let record = Self::parse_verified(text).unwrap_or(Record::Unknown);
-        Some((record, text))
+        Some((Self::of_checked(text), text))
+    }
+
+    /// Reads a record from a line whose checksum is known to fit.
+    pub fn of_checked(text: &str) -> Record<'_> {
+        Self::parse_verified(text).unwrap_or(Record::Unknown)
     }
 
     fn parse_verified(text: &str) -> Option<Record<'_>> {
@@ -497,6 +534,21 @@ impl Stamp<'_> {
 }
 
 impl AppendRecord<'_> {
+    fn line(&self) -> String {
+        let head = AppendHead { stamp: &self.stamp, n: self.n, keep: self.keep };
+        let head = serde_json::to_string(&head).unwrap_or_default();
+        let bytes = self.m.iter().map(|message| message.len() + 1).sum::<usize>();
+        let mut line = begin("append", head.len() + bytes);
+        push_members(&mut line, &head);
+        line.push_str(",\"m\":[");
+        for (place, message) in self.m.iter().enumerate() {
+            line.push_str(if place > 0 { "," } else { "" });
+            line.push_str(message);
+        }
+        line.push(']');
+        finish(line)
+    }
+
     fn is_sound(&self) -> bool {
         self.stamp.is_sound() && self.n <= NUMBER_MAX && !self.m.is_empty()
     }
@@ -517,15 +569,31 @@ impl CheckRecord {
 
 /// Frames a JSON object as a record of type `kind`.
 fn frame(kind: &str, body: &str) -> String {
-    let mut line = String::with_capacity(body.len() + kind.len() + 32);
+    let mut line = begin(kind, body.len());
+    push_members(&mut line, body);
+    finish(line)
+}
+
+/// The beginning of a line whose members have about so many bytes.
+fn begin(kind: &str, bytes: usize) -> String {
+    let mut line = String::with_capacity(bytes + kind.len() + 64);
     line.push_str(MARKER);
     line.push_str(kind);
     line.push('"');
+    line
+}
+
+/// Adds the members of a JSON object.
+fn push_members(line: &mut String, body: &str) {
     let members = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
     if !members.is_empty() {
         line.push(',');
         line.push_str(members);
     }
+}
+
+/// Adds the checksum and the line's end.
+fn finish(mut line: String) -> String {
     let sum = sum_over(line.as_bytes());
     line.push_str(SUM);
     line.push_str(&format!("{sum:08x}\"}}\n"));

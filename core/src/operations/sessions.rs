@@ -222,7 +222,8 @@ impl Operation for SaveSession {
 impl Run for SaveSession {
     fn run<H: Host>(self, store: &mut Store<H>) -> Result<Saved> {
         check_number("a head", self.expect_head)?;
-        let wanted = match self.messages.as_str() {
+        let minified = crate::message::minify_all(self.messages.as_str())?;
+        let wanted = match minified.as_ref() {
             "[]" => Vec::new(),
             messages => crate::message::check_all(messages)?,
         };
@@ -238,7 +239,7 @@ impl Run for SaveSession {
                 ));
             }
             for stored in parse::<Vec<Stored<'_>>>(&page.messages)? {
-                if wanted.get(kept).map(String::as_str) != Some(stored.message.get()) {
+                if wanted.get(kept).copied() != Some(stored.message.get()) {
                     break 'pages;
                 }
                 (kept, last) = (kept + 1, stored.seq);

@@ -117,6 +117,6 @@ impl<H: Host> Store<H> {
     }
 }
 
-fn head(stamp: Stamp<'static>, why: Why, keep: u64, add: Vec<(u64, u64)>) -> Plan {
+fn head(stamp: Stamp<'static>, why: Why, keep: u64, add: Vec<(u64, u64)>) -> Plan<'static> {
     Plan::of(&Record::Head(HeadRecord { stamp, why, keep, add, note: None }))
 }

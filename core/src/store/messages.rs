@@ -7,9 +7,9 @@ use crate::id::{Name, parse_ulid, ulid_text};
 use crate::json::{self, members, minify, minify_parts};
 use crate::limits::{MESSAGE_BYTES_MAX, NUMBER_MAX, PAGE_BYTES, check_number};
 use crate::log::{Log, Stored, raw};
-use crate::message::{Draft, check_all, check_one, own_id};
+use crate::message::{Draft, check_all, check_one, minify_all, own_id};
 use crate::planted::{Planted, planted};
-use crate::record::{Record, Segment, Stamp, TextRecord, UpdateRecord};
+use crate::record::{AppendRecord, Record, Segment, Stamp, TextRecord, UpdateRecord};
 use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
@@ -22,9 +22,10 @@ impl<H: Host> Store<H> {
         messages: &str,
         options: &WriteOptions,
     ) -> Result<Appended> {
-        let checked = check_all(messages)?;
+        let minified = minify_all(messages)?;
+        let m = check_all(&minified)?;
         let written = self.write(id, options, Look::Cached, &mut |_, cached, stamp| {
-            Ok(Plan::Append { stamp, n: cached.log.state().count, keep, messages: checked.clone() })
+            Ok(Plan::Append(AppendRecord { stamp, n: cached.log.state().count, keep, m: m.clone() }))
         })?;
         Ok(Appended {
             seq: written.seq,
@@ -91,7 +92,7 @@ impl<H: Host> Store<H> {
         message: &MessageRef,
         options: &WriteOptions,
         changed: &dyn Fn(&str) -> String,
-        make: &dyn Fn(Stamp<'static>, u64) -> Result<Plan>,
+        make: &dyn Fn(Stamp<'static>, u64) -> Result<Plan<'static>>,
     ) -> Result<u64> {
         self.write(id, options, Look::Fresh, &mut |store, cached, stamp| {
             let stored = store.one(cached, id, message)?;

@@ -29,7 +29,7 @@ use crate::id::{Name, SYSTEM_PREFIX, check_id, ulid, ulid_text};
 use crate::limits::{NUMBER_MAX, check_number};
 use crate::log::{Appended, Log};
 use crate::planted::{Planted, planted};
-use crate::record::{Record, Segment, Stamp};
+use crate::record::{AppendRecord, Record, Segment, Stamp};
 use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
 
@@ -143,11 +143,11 @@ pub(crate) struct Written {
 }
 
 /// A write before it happens.
-enum Prepared {
+enum Prepared<'a> {
     /// The operation has been done: its first message and how many.
     Repeated(u64, u64),
     /// The record to append, and its id.
-    Plan(Plan, String),
+    Plan(Plan<'a>, String),
 }
 
 impl<H: Host> Store<H> {
@@ -283,6 +283,7 @@ impl<H: Host> Store<H> {
     fn keep(&mut self, name: Name, mut cached: Cached) {
         self.ticks += 1;
         cached.used = self.ticks;
+        cached.log.forget_tail();
         self.cache.insert(name, cached);
         while self.cache.len() > CACHE_LOGS_MAX
             || (self.cache.len() > 1
@@ -388,12 +389,12 @@ impl<H: Host> Store<H> {
     }
 
     /// Appends the record that `make` gives, again and again until the fold has decided on it for good.
-    pub(crate) fn write(
+    pub(crate) fn write<'a>(
         &mut self,
         id: &str,
         options: &WriteOptions,
         look: Look,
-        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
+        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan<'a>>,
     ) -> Result<Written> {
         self.writable()?;
         options.op.as_deref().map_or(Ok(()), |op| check_id("operation id", op))?;
@@ -409,9 +410,7 @@ impl<H: Host> Store<H> {
                 // Found in a log that may have been purged since.
                 Ok(Prepared::Repeated(..)) if look == Look::Cached => Ok(None),
                 Ok(Prepared::Repeated(seq, count)) => self.repeated(options, &cached, seq, count),
-                Ok(Prepared::Plan(plan, record_id)) => {
-                    self.commit(id, options, &mut cached, &plan, record_id)
-                }
+                Ok(Prepared::Plan(plan, record_id)) => self.commit(id, options, &mut cached, plan, record_id),
                 // What was known of the session was too old to decide on.
                 Err(error)
                     if look == Look::Cached
@@ -434,12 +433,12 @@ impl<H: Host> Store<H> {
     }
 
     /// Finds out whether the operation is new, and makes its record.
-    fn prepare(
+    fn prepare<'a>(
         &mut self,
         options: &WriteOptions,
         cached: &mut Cached,
-        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan>,
-    ) -> Result<Prepared> {
+        make: &mut dyn FnMut(&mut Self, &mut Cached, Stamp<'static>) -> Result<Plan<'a>>,
+    ) -> Result<Prepared<'a>> {
         if let Some(op) = &options.op
             && !planted(Planted::RepeatedAgain)
             && let Some((seq, count)) = cached.log.operation(&mut self.host, op)?
@@ -460,7 +459,7 @@ impl<H: Host> Store<H> {
         id: &str,
         options: &WriteOptions,
         cached: &mut Cached,
-        plan: &Plan,
+        plan: Plan<'_>,
         record_id: String,
     ) -> Result<Option<Written>> {
         let now = self.host.now_ms();
@@ -527,32 +526,30 @@ impl<H: Host> Store<H> {
     }
 }
 
-/// A record with all that it borrows.
-pub(crate) enum Plan {
-    /// Messages, minified.
-    Append { stamp: Stamp<'static>, n: u64, keep: Option<u64>, messages: Vec<String> },
+/// A record to append.
+pub(crate) enum Plan<'a> {
+    /// Messages, which the caller has.
+    Append(AppendRecord<'a>),
     /// A record that owns what it holds.
     Line(String),
 }
 
-impl Plan {
+impl Plan<'static> {
     pub(crate) fn of(record: &Record<'_>) -> Self {
         Self::Line(record.line())
     }
+}
 
-    fn append(&self, host: &mut impl Host, log: &mut Log, options: &WriteOptions) -> Result<Appended> {
+impl Plan<'_> {
+    fn append(self, host: &mut impl Host, log: &mut Log, options: &WriteOptions) -> Result<Appended> {
         match self {
-            Self::Append { stamp, n, keep, messages } => {
-                let (n, keep) = (*n, *keep);
-                let mut m: Vec<_> =
-                    messages.iter().map(|message| crate::log::raw(message)).collect::<Result<_>>()?;
-                while planted(Planted::BatchInPieces) && m.len() > 1 {
-                    let one = vec![m.remove(0)];
-                    let piece = crate::record::AppendRecord { stamp: stamp.clone(), n, keep, m: one };
+            Self::Append(mut record) => {
+                while planted(Planted::BatchInPieces) && record.m.len() > 1 {
+                    let (stamp, m) = (record.stamp.clone(), vec![record.m.remove(0)]);
+                    let piece = AppendRecord { stamp, m, ..record };
                     log.append(host, options.durability, &Record::Append(piece))?;
                 }
-                let record = Record::Append(crate::record::AppendRecord { stamp: stamp.clone(), n, keep, m });
-                log.append(host, options.durability, &record)
+                log.append(host, options.durability, &Record::Append(record))
             }
             Self::Line(line) => {
                 let parsed = Record::parse(line.trim_end_matches('\n').as_bytes());

@@ -343,7 +343,7 @@ impl Writer {
     /// leave such a log with a seal that nobody was told of.
     fn messages(&mut self, stamp: Stamp<'static>, first: u64, stored: &[Stored]) -> Result<()> {
         let stamp = Stamp { b: self.text.len() as u64, ..stamp };
-        let m = stored.iter().map(|stored| raw(&stored.json)).collect::<Result<_>>()?;
+        let m = stored.iter().map(|stored| stored.json.as_str()).collect();
         self.put(&Record::Append(AppendRecord { stamp, n: first.saturating_sub(1), keep: None, m }))?;
         for (seq, stored) in (first..).zip(stored) {
             if stored.updated_at > stored.created_at {
