@@ -385,3 +385,322 @@ fn only_accessed(set: &str) -> bool {
 pub fn inherited(segments: &[Segment]) -> u64 {
     segments.iter().map(|segment| (segment.z + 1).saturating_sub(segment.a)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{FactsRecord, PurgeRecord, SealRecord, TextRecord, UpdateRecord};
+    use crate::table::Change;
+
+    const ID: &str = "01JD0000000000000000000000";
+
+    /// A fold, and where its next record begins: each takes 10 bytes.
+    struct Fold {
+        state: State,
+        offset: u64,
+    }
+
+    fn stamp(at: u64) -> Stamp<'static> {
+        Stamp { id: ID.into(), at, b: 0, op: None, head: None }
+    }
+
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn session(inherited: u64) -> Record<'static> {
+        let from = Segment { s: "parent".into(), g: 1, a: 3, z: inherited + 2, u: 9 };
+        Record::Session(Box::new(SessionRecord {
+            v: 1,
+            session: "s".into(),
+            generation: 7,
+            id: ID.into(),
+            at: 1,
+            facts: Facts { created: 5, ..Facts::default() },
+            from: if inherited == 0 { Vec::new() } else { vec![from] },
+            over: Vec::new(),
+        }))
+    }
+
+    fn append(stamp: Stamp<'static>, n: u64, keep: Option<u64>, count: usize) -> Record<'static> {
+        Record::Append(AppendRecord { stamp, n, keep, m: vec![raw("{}"); count] })
+    }
+
+    fn text(m: u64) -> Record<'static> {
+        Record::Text(TextRecord { m, p: 0, o: 0, x: "x".into() })
+    }
+
+    fn update(m: u64) -> Record<'static> {
+        Record::Update(UpdateRecord { stamp: stamp(2), m, patch: None, add: Vec::new() })
+    }
+
+    fn head(why: Why, keep: u64, add: &[(u64, u64)]) -> Record<'static> {
+        Record::Head(HeadRecord { stamp: stamp(3), why, keep, add: add.to_vec(), note: None })
+    }
+
+    fn facts(at: u64, set: &'static str) -> Record<'static> {
+        Record::Facts(FactsRecord { stamp: stamp(at), set: raw(set) })
+    }
+
+    fn change(at: u64, table: &'static str, facts: Option<&'static str>) -> Record<'static> {
+        let change: Change<'_> = serde_json::from_str(table).unwrap();
+        Record::Change(ChangeRecord { stamp: stamp(at), change, facts: facts.map(raw) })
+    }
+
+    fn counts(seq: u64, count: u64) -> Verdict {
+        Verdict::Counts { seq, count }
+    }
+
+    impl Fold {
+        fn new(inherited: u64) -> Self {
+            let mut fold = Self { state: State::default(), offset: 0 };
+            assert_eq!(fold.put(&session(inherited)), counts(0, 0));
+            fold
+        }
+
+        fn put(&mut self, record: &Record<'_>) -> Verdict {
+            self.offset += 10;
+            self.state.apply(record, self.offset - 10)
+        }
+
+        fn rejects(&mut self, record: &Record<'_>, reason: Reason) {
+            let before = self.state.clone();
+            assert_eq!(self.put(record), Verdict::Rejected(reason), "{record:?}");
+            let records = before.records + u64::from(self.state.begun() && self.state.end.is_none());
+            assert_eq!(self.state, State { records: self.state.records.min(records), ..before });
+        }
+
+        /// Messages one by one, at a time each.
+        fn messages(&mut self, count: u64) -> &mut Self {
+            for _ in 0..count {
+                let n = self.state.count;
+                assert_eq!(self.put(&append(stamp(10 + n), n, None, 1)), counts(n + 1, 1));
+            }
+            self
+        }
+
+        fn path(&self) -> &[(u64, u64)] {
+            self.state.path.ranges()
+        }
+    }
+
+    #[test]
+    fn a_log_begins_once_and_with_a_session() {
+        let mut fold = Fold { state: State::default(), offset: 0 };
+        assert_eq!(fold.put(&text(1)), Verdict::Rejected(Reason::NotBegun));
+        assert_eq!(fold.state, State::default());
+        let mut fold = Fold::new(4);
+        let state = &fold.state;
+        assert_eq!((state.session.as_str(), state.generation, state.facts.created), ("s", 7, 5));
+        assert_eq!((state.count, state.inherited, fold.path()), (4, 4, &[(1, 4)][..]));
+        assert_eq!(fold.put(&session(0)), Verdict::Rejected(Reason::Begun));
+        assert_eq!(fold.state.count, 4);
+    }
+
+    #[test]
+    fn messages_are_numbered_in_file_order_whoever_knew_of_which() {
+        let mut fold = Fold::new(2);
+        assert_eq!(fold.put(&append(stamp(20), 2, None, 3)), counts(3, 3));
+        // One that had not seen those comes behind them.
+        assert_eq!(fold.put(&append(stamp(15), 2, None, 1)), counts(6, 1));
+        assert_eq!((fold.state.count, fold.path(), fold.state.facts.active), (6, &[(1, 6)][..], 20));
+        // One that had seen more than is readable here leaves their numbers taken, and visible.
+        assert_eq!(fold.put(&append(stamp(30), 8, None, 1)), counts(9, 1));
+        assert_eq!((fold.state.count, fold.path(), fold.state.facts.active), (9, &[(1, 9)][..], 30));
+        assert_eq!((fold.state.records, fold.state.facts.updated), (3, 30));
+    }
+
+    #[test]
+    fn an_append_may_hide_what_lies_behind_a_visible_message() {
+        let mut fold = Fold::new(0);
+        fold.messages(5);
+        assert_eq!(fold.put(&append(stamp(1), 5, Some(3), 1)), counts(6, 1));
+        assert_eq!(fold.path(), [(1, 3), (6, 6)]);
+        fold.rejects(&append(stamp(1), 6, Some(4), 1), Reason::NoTarget);
+        fold.rejects(&append(stamp(1), 6, Some(7), 1), Reason::NoTarget);
+        // Behind one that damage has taken, and behind nothing.
+        assert_eq!(fold.put(&append(stamp(1), 8, Some(7), 1)), counts(9, 1));
+        assert_eq!(fold.path(), [(1, 3), (6, 7), (9, 9)]);
+        assert_eq!(fold.put(&append(stamp(1), 9, Some(0), 1)), counts(10, 1));
+        assert_eq!(fold.path(), [(10, 10)]);
+    }
+
+    #[test]
+    fn a_message_that_is_not_there_is_not_changed() {
+        let mut fold = Fold::new(2);
+        fold.messages(1);
+        for record in [text(0), text(4), update(0), update(4)] {
+            fold.rejects(&record, Reason::NoTarget);
+        }
+        assert_eq!(fold.put(&text(3)), counts(3, 0));
+        assert!(!fold.state.touched, "a message of its own is no inherited one");
+        assert_eq!(fold.put(&update(2)), counts(2, 0));
+        assert_eq!(fold.put(&update(3)), counts(3, 0));
+        assert!(fold.state.touched);
+    }
+
+    #[test]
+    fn what_a_revert_has_hidden_can_be_shown_again_until_the_next_append() {
+        let mut fold = Fold::new(0);
+        fold.messages(6);
+        fold.rejects(&head(Why::Unrevert, 0, &[]), Reason::NoTarget);
+        assert_eq!(fold.put(&head(Why::Revert, 6, &[])), counts(6, 0));
+        assert_eq!(fold.state.undo, None, "it hides nothing");
+        assert_eq!(fold.put(&head(Why::Revert, 4, &[])), counts(4, 0));
+        assert_eq!(fold.put(&head(Why::Revert, 2, &[])), counts(2, 0));
+        assert_eq!(fold.path(), [(1, 2)]);
+        assert_eq!(fold.put(&head(Why::Unrevert, 0, &[])), counts(6, 0));
+        assert_eq!((fold.path(), &fold.state.undo), (&[(1, 6)][..], &None));
+        fold.put(&head(Why::Revert, 2, &[]));
+        fold.messages(1);
+        fold.rejects(&head(Why::Unrevert, 0, &[]), Reason::NoTarget);
+        assert_eq!(fold.path(), [(1, 2), (7, 7)]);
+    }
+
+    #[test]
+    fn a_branch_is_a_beginning_that_is_visible_and_ranges_that_ascend_behind_it() {
+        let mut fold = Fold::new(0);
+        fold.messages(6).put(&head(Why::Revert, 2, &[]));
+        fold.messages(1);
+        fold.rejects(&head(Why::Branch, 4, &[]), Reason::NoTarget);
+        fold.rejects(&head(Why::Branch, 2, &[(2, 4)]), Reason::NoTarget);
+        fold.rejects(&head(Why::Branch, 2, &[(3, 8)]), Reason::NoTarget);
+        fold.rejects(&head(Why::Branch, 2, &[(5, 6), (3, 4)]), Reason::NoTarget);
+        fold.put(&head(Why::Revert, 1, &[]));
+        assert!(fold.state.undo.is_some());
+        assert_eq!(fold.put(&head(Why::Branch, 1, &[(2, 4), (7, 7)])), counts(7, 0));
+        assert_eq!((fold.path(), &fold.state.undo), (&[(1, 4), (7, 7)][..], &None));
+        assert_eq!(fold.put(&head(Why::Branch, 1, &[])), counts(1, 0));
+        assert_eq!(fold.put(&head(Why::Revert, 0, &[(3, 3)])), counts(3, 0));
+    }
+
+    #[test]
+    fn a_head_that_is_expected_must_be_there() {
+        let mut fold = Fold::new(0);
+        fold.messages(3);
+        let expecting = |head| append(Stamp { head: Some(head), ..stamp(1) }, 3, None, 1);
+        fold.rejects(&expecting(2), Reason::Head { actual: 3 });
+        fold.rejects(&expecting(4), Reason::Head { actual: 3 });
+        assert_eq!(fold.put(&expecting(3)), counts(4, 1));
+    }
+
+    #[test]
+    fn an_operation_counts_once_and_only_from_who_knows_what_the_window_has_left_behind() {
+        let mut fold = Fold::new(0);
+        let named = |op: &'static str, b, n| append(Stamp { op: Some(op.into()), b, ..stamp(1) }, n, None, 2);
+        assert_eq!(fold.put(&named("one", 0, 0)), counts(1, 2));
+        fold.rejects(&named("one", 20, 2), Reason::Repeated { seq: 1, count: 2 });
+        assert_eq!(fold.put(&named("two", 30, 2)), counts(3, 2));
+        let ops: Vec<_> = fold.state.ops.iter().map(|op| (op.offset, op.seq, op.count)).collect();
+        assert_eq!(ops, [(10, 1, 2), (30, 3, 2)]);
+        // The second checkpoint moves the window to the first.
+        for upto in [30, 50] {
+            let check = Record::Check(Box::new(fold.state.to_check(upto)));
+            assert_eq!(fold.put(&check), Verdict::Passive);
+            assert_eq!((fold.state.checked, fold.state.records), (upto, 0));
+        }
+        assert_eq!((fold.state.window, fold.state.ops.len()), (30, 1));
+        fold.rejects(&named("one", 29, 4), Reason::Stale);
+        fold.rejects(&named("two", 30, 4), Reason::Repeated { seq: 3, count: 2 });
+        assert_eq!(fold.put(&named("three", 30, 4)), counts(5, 2));
+        // Without a name nothing is known of it, nor asked.
+        assert_eq!(fold.put(&append(stamp(1), 0, None, 1)), counts(7, 1));
+        assert_eq!(fold.state.ops.len(), 2);
+    }
+
+    #[test]
+    fn of_checkpoints_that_raced_the_second_changes_nothing() {
+        let mut fold = Fold::new(0);
+        fold.messages(2);
+        let check = Record::Check(Box::new(fold.state.to_check(fold.offset)));
+        fold.put(&check);
+        fold.messages(1);
+        let before = fold.state.clone();
+        assert_eq!(fold.put(&check), Verdict::Passive);
+        assert_eq!(fold.state, State { records: 2, ..before });
+    }
+
+    #[test]
+    fn a_checkpoint_holds_everything() {
+        let mut fold = Fold::new(2);
+        fold.messages(3).put(&update(1));
+        fold.put(&head(Why::Revert, 3, &[]));
+        fold.put(&append(Stamp { op: Some("op".into()), ..stamp(1) }, 5, None, 1));
+        fold.put(&head(Why::Revert, 1, &[]));
+        fold.put(&Record::Unknown);
+        fold.put(&change(1, r#"{"set":{"a":1}}"#, None));
+        for upto in [60, 70] {
+            let check = fold.state.to_check(upto);
+            fold.put(&Record::Check(Box::new(check)));
+        }
+        let check = fold.state.to_check(90);
+        assert_eq!(State::from_check(&check).unwrap(), fold.state);
+        let no_key = CheckRecord { ops: vec![OpRecord(0, "no key".into(), 0, 0)], ..check.clone() };
+        let no_path = CheckRecord { path: vec![(2, 1)], ..check.clone() };
+        let no_undo = CheckRecord { undo: Some(vec![(2, 1)]), ..check };
+        for check in [no_key, no_path, no_undo] {
+            assert_eq!(State::from_check(&check), None);
+        }
+    }
+
+    #[test]
+    fn a_session_in_the_trash_takes_no_change_but_of_its_facts() {
+        let mut fold = Fold::new(0);
+        fold.messages(2);
+        let purge = Record::Purge(PurgeRecord { stamp: stamp(9) });
+        fold.rejects(&purge, Reason::NotTrashed);
+        fold.put(&facts(9, r#"{"trashed":9}"#));
+        for record in [append(stamp(1), 2, None, 1), text(1), update(1), head(Why::Revert, 1, &[])] {
+            fold.rejects(&record, Reason::Trashed);
+        }
+        assert_eq!(fold.put(&facts(9, r#"{"title":"t"}"#)), counts(0, 0));
+        assert_eq!(fold.put(&purge), counts(0, 0));
+        assert_eq!(fold.state.end, Some(End::Purged));
+        fold.rejects(&facts(9, r#"{"title":"u"}"#), Reason::Ended(End::Purged));
+    }
+
+    #[test]
+    fn nothing_counts_behind_a_seal() {
+        let mut fold = Fold::new(0);
+        let seal = |why| Record::Seal(SealRecord { stamp: stamp(9), why });
+        assert_eq!(fold.put(&seal(Rewrite::Detach)), counts(0, 0));
+        fold.rejects(&seal(Rewrite::Compact), Reason::Ended(End::Sealed(Rewrite::Detach)));
+        fold.rejects(&append(stamp(1), 0, None, 1), Reason::Ended(End::Sealed(Rewrite::Detach)));
+    }
+
+    #[test]
+    fn a_look_and_a_change_of_the_table_alone_do_not_make_a_session_newer() {
+        let mut fold = Fold::new(0);
+        fold.put(&facts(5, r#"{"title":"t"}"#));
+        assert_eq!(fold.state.facts.updated, 5);
+        assert_eq!(fold.put(&facts(6, r#"{"accessed":6}"#)), counts(0, 0));
+        assert_eq!(fold.put(&change(7, r#"{"set":{"a":1}}"#, None)), counts(0, 0));
+        assert_eq!((fold.state.facts.updated, fold.state.facts.accessed), (5, 6));
+        assert_eq!(fold.put(&facts(8, r#"{"accessed":8,"title":"u"}"#)), counts(0, 0));
+        assert_eq!(fold.state.facts.updated, 8);
+        assert_eq!(fold.put(&facts(9, r#"{"title":"v"}"#)), counts(0, 0));
+        assert_eq!(fold.state.facts.updated, 9);
+        assert_eq!(fold.put(&change(10, "{}", Some(r#"{"title":"w"}"#))), counts(0, 0));
+        assert_eq!((fold.state.facts.updated, fold.state.facts.title.as_deref()), (10, Some("w")));
+        fold.put(&facts(4, r#"{"title":"x"}"#));
+        assert_eq!(fold.state.facts.updated, 10, "time does not go back");
+        fold.rejects(&change(11, r#"{"if":9}"#, None), Reason::Table(Refusal::Version));
+        assert_eq!(fold.state.table.doc("a"), Some("1"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_counted_and_changes_nothing() {
+        let mut fold = Fold::new(0);
+        for unknown in 1..=3 {
+            assert_eq!(fold.put(&Record::Unknown), Verdict::Passive);
+            assert_eq!((fold.state.unknown, fold.state.records), (unknown, unknown));
+        }
+    }
+
+    #[test]
+    fn a_fork_inherits_what_its_segments_hold() {
+        let segment = |a, z| Segment { s: "s".into(), g: 1, a, z, u: 1 };
+        assert_eq!(inherited(&[segment(3, 3), segment(5, 9)]), 6);
+        assert_eq!(inherited(&[segment(9, 2)]), 0);
+    }
+}

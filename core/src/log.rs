@@ -161,11 +161,9 @@ impl Log {
         let size = limited(host.stat(path)?, limit);
         let tail = if tail.to() == size { tail } else { Tail::at(size) };
         let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size, tail };
-        let check = log.find_check(host, size, floor)?;
+        let start = log.find_check(host, size, floor)?;
         log.folded.index = Some(Index { asked: floor.is_some(), ..Index::default() });
-        if let Some(check) = check
-            && let Some(state) = State::from_check(&check)
-        {
+        if let Some((check, state)) = start {
             log.folded.resume(state, &check);
             log.folded.fold_buffer(&log.tail);
         }
@@ -338,7 +336,6 @@ impl Log {
         while self.folded.end < to {
             let from = self.folded.end;
             let bytes = read(host, &self.path, from, to.min(from + limit))?;
-            let whole = from + bytes.len() as u64 >= to;
             let mut folder = Folder { folded: &mut self.folded, want, found: None, resync: None };
             let decided = scan(&bytes, from, &mut folder);
             found = folder.found.or(found);
@@ -349,7 +346,7 @@ impl Log {
             self.folded.advance(&bytes, decided);
             if decided == 0 {
                 // Either a record on its way at the end of the file, or one larger than a chunk.
-                if whole || bytes.is_empty() {
+                if (bytes.len() as u64) < limit {
                     break;
                 }
                 if limit >= DAMAGE_RUN_BYTES_MAX {
@@ -371,15 +368,15 @@ impl Log {
         host: &mut impl Host,
         size: u64,
         floor: Option<u64>,
-    ) -> Result<Option<CheckRecord>> {
+    ) -> Result<Option<(CheckRecord, State)>> {
         let fits = |check: &CheckRecord| {
-            floor.is_none_or(|floor| check.n <= floor) && State::from_check(check).is_some()
+            floor.is_none_or(|floor| check.n <= floor).then(|| State::from_check(check)).flatten()
         };
         // First in a window that is kept, because what it holds is folded next.
         let mut window = TAIL_BYTES;
         loop {
-            if let Some(check) = last_check(&self.tail.bytes, &fits) {
-                return Ok(Some(check));
+            if let Some(start) = last_check(&self.tail.bytes, &fits) {
+                return Ok(Some(start));
             }
             if self.tail.from == 0 {
                 return Ok(None);
@@ -400,8 +397,8 @@ impl Log {
         while to > 0 {
             let from = to.saturating_sub(CHUNK_BYTES);
             let bytes = read(host, &self.path, from, to)?;
-            if let Some(check) = last_check(&bytes, &fits) {
-                return Ok(Some(check));
+            if let Some(start) = last_check(&bytes, &fits) {
+                return Ok(Some(start));
             }
             if size - from > DAMAGE_RUN_BYTES_MAX && floor.is_none() {
                 break;
@@ -614,7 +611,7 @@ impl Log {
             let decided = scan(&bytes, from, &mut walker);
             from += decided as u64;
             if decided == 0 {
-                if bytes.is_empty() || from + bytes.len() as u64 >= self.folded.end {
+                if (bytes.len() as u64) < limit {
                     break;
                 }
                 limit *= 4;
@@ -643,7 +640,7 @@ impl Log {
             let decided = scan(&bytes, at, &mut walker);
             at += decided as u64;
             if decided == 0 {
-                if bytes.is_empty() || at + bytes.len() as u64 >= self.folded.end {
+                if (bytes.len() as u64) < limit {
                     break;
                 }
                 limit *= 4;
@@ -717,8 +714,8 @@ impl Tail {
     }
 }
 
-/// The last checkpoint in `bytes` that `fits`.
-fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> bool) -> Option<CheckRecord> {
+/// The last checkpoint in `bytes` that `fits`, and its state.
+fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> Option<State>) -> Option<(CheckRecord, State)> {
     let marker = format!("{MARKER}check\"");
     let places: Vec<usize> = occurrences(bytes, marker.as_bytes()).collect();
     places.into_iter().rev().find_map(|place| {
@@ -726,7 +723,7 @@ fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> bool) -> Option<Check
         let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
         let length = leading_record(piece.get(..length)?)?;
         match Record::parse(piece.get(..length)?)? {
-            (Record::Check(check), _) if fits(&check) => Some(*check),
+            (Record::Check(check), _) => fits(&check).map(|state| (*check, state)),
             _ => None,
         }
     })
@@ -755,8 +752,9 @@ impl Folded {
         self.damage.retain(|damage| damage.from < check.upto);
     }
 
+    /// Folds what was read behind a checkpoint: nothing, where it tells of what lies before that.
     fn fold_buffer(&mut self, tail: &Tail) {
-        let Some(bytes) = tail.since(self.end) else { return };
+        let bytes = tail.since(self.end).unwrap_or_default();
         let mut folder = Folder { folded: self, want: None, found: None, resync: None };
         let from = folder.folded.end;
         let decided = scan(bytes, from, &mut folder);
@@ -821,7 +819,7 @@ impl Visitor for Folder<'_> {
             return;
         }
         folded.unbridged = folded.unbridged.or(Some(damage.from));
-        if folded.damage.len() < DAMAGE_LIST_MAX && !folded.damage.contains(&damage) {
+        if folded.damage.len() < DAMAGE_LIST_MAX {
             folded.damage.push(damage);
         }
     }

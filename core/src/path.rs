@@ -143,6 +143,20 @@ mod tests {
     }
 
     #[test]
+    fn a_range_that_touches_the_head_lengthens_the_last_one_and_an_empty_one_changes_nothing() {
+        let mut path = path(&[(1, 3)]);
+        path.extend(4, 3);
+        path.extend(9, 5);
+        assert_eq!(path.ranges(), [(1, 3)]);
+        path.extend(4, 4);
+        path.extend(6, 7);
+        assert_eq!(path.ranges(), [(1, 4), (6, 7)]);
+        assert_eq!((path.head(), path.len(), Path::default().head()), (7, 6, 0));
+        assert_eq!((path.contains(4), path.contains(5), path.contains(6)), (true, false, true));
+        assert_eq!((Path::first(0), Path::first(1).ranges()), (Path::default(), &[(1, 1)][..]));
+    }
+
+    #[test]
     fn a_cut_keeps_what_is_before_it_and_refuses_what_is_not_there() {
         let mut cut = path(&[(1, 3), (7, 9)]);
         assert!(!cut.cut(5));

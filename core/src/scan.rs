@@ -68,10 +68,11 @@ fn pieces(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
         decided = start;
         // Only up to the next marker: a record holds no other, and a scan must stay linear.
         let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
-        let Some(length) = piece.get(..length).and_then(leading_record) else { continue };
-        if let Some((record, text)) = piece.get(..length).and_then(Record::parse) {
-            visitor.record(&record, text, base + start as u64, base + (start + length) as u64);
-            decided = start + length;
+        let length = piece.get(..length).and_then(leading_record);
+        let record = length.and_then(|length| piece.get(..length)).and_then(Record::parse);
+        if let Some((record, text)) = record {
+            decided = start + text.len();
+            visitor.record(&record, text, base + start as u64, base + decided as u64);
         }
     }
     decided
