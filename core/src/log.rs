@@ -19,6 +19,9 @@ use crate::record::{CheckRecord, MARKER, Record, leading_record, occurrences};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// How much of a file is read at once when it is folded from the front.
 const CHUNK_BYTES: u64 = 1024 * 1024;
 /// How much of a file's end is read first: it nearly always holds a checkpoint.
@@ -749,7 +752,9 @@ impl Folded {
         self.end = check.upto;
         self.line_open = false;
         self.unbridged = None;
+        // What it stands in the midst of is met again from there on.
         self.damage.retain(|damage| damage.from < check.upto);
+        self.damage.iter_mut().for_each(|damage| damage.to = damage.to.min(check.upto));
     }
 
     /// Folds what was read behind a checkpoint: nothing, where it tells of what lies before that.
@@ -913,24 +918,22 @@ impl Index {
     /// are visible follow on what is visible before them, and so do those between, so that no hidden branch loses its
     /// tip to one of them.
     fn fill(&mut self, count: u64, path: &Path) {
-        let mut first = self.last() + 1;
-        for (from, to) in path.ranges().iter().copied().chain([(count + 1, count)]) {
-            for (first_here, last) in [(first, count.min(from - 1)), (first.max(from), count.min(to))] {
-                if first_here <= last {
-                    self.gaps.push(Chain { first: first_here, last, parent: path.before(first_here) });
-                    first = last + 1;
-                }
-            }
-        }
+        let parts = parts(self.last() + 1, count, path);
+        self.gaps.extend(parts.map(|(first, last)| Chain { first, last, parent: path.before(first) }));
     }
 
     /// Forgets everything from `offset` on, where the log had come to `state`.
     fn forget_from(&mut self, offset: u64, state: &State) {
         self.entries.retain(|entry| entry.span.from < offset && entry.seq <= state.count);
         let last = self.entries.last().map_or(self.base, |entry| entry.seq);
-        self.gaps.retain(|gap| gap.last < last);
-        self.fill(state.count, &state.path);
         // A revert that damage has hidden: what is visible follows on what is visible before it.
+        for gap in std::mem::take(&mut self.gaps).into_iter().filter(|gap| gap.last < last) {
+            self.gaps.extend(parts(gap.first, gap.last, &state.path).map(|(first, last)| {
+                let is_known = first == gap.first && !state.path.contains(first);
+                Chain { first, last, parent: if is_known { gap.parent } else { state.path.before(first) } }
+            }));
+        }
+        self.fill(state.count, &state.path);
         for (from, to) in state.path.ranges() {
             let first = self.entries.partition_point(|entry| entry.seq < *from);
             for entry in self.entries.iter_mut().skip(first).take_while(|entry| entry.seq <= *to) {
@@ -939,6 +942,18 @@ impl Index {
         }
         self.changes.values_mut().for_each(|spans| spans.retain(|span| span.from < offset));
     }
+}
+
+/// The numbers from `first` to `last`, cut where what is visible begins and ends.
+fn parts(first: u64, last: u64, path: &Path) -> impl Iterator<Item = (u64, u64)> {
+    let visible = path.from(first, u64::MAX).into_iter().take_while(move |(from, _)| *from <= last);
+    let mut next = first;
+    let parts = visible.chain([(last + 1, last)]).flat_map(move |(from, to)| {
+        let hidden = (next, from - 1);
+        next = to + 1;
+        [hidden, (from, to.min(last))]
+    });
+    parts.filter(|(from, to)| from <= to)
 }
 
 /// Pieces of a file that were read together.
