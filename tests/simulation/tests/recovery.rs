@@ -10,10 +10,11 @@
 
 use serde_json::{Value, json};
 use sessile_core::{
-    Durability, ErrorKind, NewSession, OpenOptions, Page, Select, Sessions, Store, WriteOptions,
+    Durability, ErrorKind, ForkOptions, FsErrorKind, NewSession, OpenOptions, Page, Select, Sessions, Store,
+    WriteOptions,
 };
 use sessile_simulation::fuzz::records::line;
-use sessile_simulation::sim::{Disk, SimDisk, SimHost};
+use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 const MIB: usize = 1024 * 1024;
 const STAMP: &str = r#""id":"01JD0000000000000000000000","at":1,"b":0"#;
@@ -257,4 +258,265 @@ fn a_log_without_its_beginning_is_salvaged_by_its_name() {
     let id = salvaged["session"]["id"].as_str().unwrap();
     let page = store.read(id, &Select::Last(1)).unwrap();
     assert!(page.messages.contains("message 400."), "{}", page.messages);
+}
+
+/// Where the log of a session lies.
+fn log_of(disk: &Disk, id: &str) -> String {
+    let begins = format!("\"session\":\"{id}\"");
+    let holds = |path: &&str| String::from_utf8_lossy(disk.bytes(path).unwrap()).contains(&begins);
+    disk.paths().find(|path| path.starts_with("sessions/") && holds(path)).unwrap().to_owned()
+}
+
+fn put(disk: &SimDisk, path: &str, bytes: Vec<u8>) {
+    let mut changed = disk.disk();
+    changed.put(path, bytes);
+    disk.set(changed);
+}
+
+fn bytes(disk: &SimDisk, path: &str) -> Vec<u8> {
+    disk.disk().bytes(path).unwrap().to_vec()
+}
+
+/// The texts of a session's visible messages.
+fn texts(store: &mut impl Sessions, id: &str) -> Vec<String> {
+    let page = store.read(id, &Select::From { seq: 1, limit: 1000 }).unwrap();
+    let messages: Vec<Value> = serde_json::from_str(&page.messages).unwrap();
+    let text = |message: &Value| message["message"]["parts"][0]["text"].as_str().unwrap().to_owned();
+    messages.iter().map(text).collect()
+}
+
+#[test]
+fn a_short_log_without_its_beginning_begins_with_its_first_message() {
+    let (disk, store) = with_messages(3);
+    drop(store);
+    spoil(&disk, r#"{"t": "session""#);
+    spoil(&disk, "message 1.");
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!((&salvaged["carried"], &salvaged["unreadable"]), (&json!(2), &json!([{"from": 1, "to": 1}])));
+    assert_eq!(texts(&mut store, "new"), ["message 2.", "message 3."]);
+    let facts = store.get("new").unwrap().facts;
+    assert!(facts.created > 0 && facts.created == facts.active, "{facts:?}");
+}
+
+#[test]
+fn a_beginning_behind_damage_is_one() {
+    let (disk, store) = with_messages(3);
+    drop(store);
+    change(&disk, |bytes| [b"damage\n", bytes.as_slice()].concat());
+    spoil(&disk, "message 2.");
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!(salvaged["carried"], 2);
+    let (of, new) = (store.get("a").unwrap().facts, store.get("new").unwrap().facts);
+    assert_eq!(of.created, new.created, "its facts are those of its beginning");
+}
+
+#[test]
+fn a_fork_without_its_beginning_is_salvaged_without_what_it_inherits() {
+    let (disk, mut store) = with_messages(2);
+    store.fork("a", &ForkOptions { id: Some("fork".into()), ..ForkOptions::default() }).unwrap();
+    for n in 1..=300 {
+        let messages = json!([{"role": "user", "parts": [{"type": "text", "text": format!("own {n}.")}]}]);
+        store.append("fork", &messages.to_string(), &buffered()).unwrap();
+    }
+    drop(store);
+    let place = log_of(&disk.disk(), "fork");
+    let mut bytes = bytes(&disk, &place);
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    bytes[..end].fill(b'#');
+    put(&disk, &place, bytes);
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "fork", "id": "new"})).unwrap();
+    assert_eq!(
+        (&salvaged["carried"], &salvaged["unreadable"]),
+        (&json!(300), &json!([{"from": 1, "to": 2}]))
+    );
+    assert_eq!(texts(&mut store, "new")[..2], ["own 1.", "own 2."]);
+}
+
+#[test]
+fn what_ends_in_messages_that_cannot_be_read_is_salvaged_up_to_them() {
+    let (disk, store) = with_messages(300);
+    drop(store);
+    // The last thing that is there is a checkpoint, right behind a message that is damaged.
+    change(&disk, |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let check = lines.iter().rposition(|line| line.starts_with(r#"{"t": "check""#)).unwrap();
+        [&lines[..check - 1].concat(), "damage\n", lines[check]].concat().into_bytes()
+    });
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    let carried = salvaged["carried"].as_u64().unwrap();
+    assert_eq!(salvaged["unreadable"], json!([{"from": carried + 1, "to": carried + 1}]));
+    assert_eq!(texts(&mut store, "new").last().unwrap(), &format!("message {carried}."));
+}
+
+#[test]
+fn another_salvage_under_the_same_id_is_refused() {
+    let (disk, store) = with_messages(3);
+    drop(store);
+    spoil(&disk, "message 2.");
+    let mut store = open(&disk, 2);
+    let request = json!({"session": "a", "id": "new"});
+    salvage(&mut store, &request).unwrap();
+    spoil(&disk, "message 3.");
+    // Now it is another session that would be salvaged, and the old copy holds what that lacks.
+    let mut store = open(&disk, 3);
+    let refused = salvage(&mut store, &request).unwrap_err();
+    assert!(
+        refused.kind == ErrorKind::Conflict && refused.message.contains("not salvaged of this"),
+        "{refused:?}"
+    );
+    assert_eq!(texts(&mut store, "new"), ["message 1.", "message 3."]);
+}
+
+#[test]
+fn an_id_whose_session_is_purged_and_still_needed_is_not_given_to_what_is_salvaged() {
+    let (disk, store) = with_messages(3);
+    drop(store);
+    spoil(&disk, "message 2.");
+    let mut store = open(&disk, 2);
+    let request = json!({"session": "a", "id": "new"});
+    salvage(&mut store, &request).unwrap();
+    store.fork("new", &ForkOptions { id: Some("fork".into()), ..ForkOptions::default() }).unwrap();
+    store.trash("new").unwrap();
+    store.purge("new").unwrap();
+    let refused = salvage(&mut store, &request).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict, "{refused:?}");
+    assert_eq!(texts(&mut store, "fork"), ["message 1.", "message 3."]);
+    // Nobody needs it any more.
+    store.trash("fork").unwrap();
+    store.purge("fork").unwrap();
+    assert_eq!(salvage(&mut store, &request).unwrap()["repeated"], false);
+}
+
+#[test]
+fn a_session_whose_file_has_another_name_is_found() {
+    let (disk, mut store) = with_messages(2);
+    create_other(&mut store, "b");
+    drop(store);
+    let (a, b) = (log_of(&disk.disk(), "a"), log_of(&disk.disk(), "b"));
+    let (log_a, log_b) = (bytes(&disk, &a), bytes(&disk, &b));
+    // Each in place of the other, once more, and in a file of the store's own.
+    put(&disk, &a, log_b);
+    put(&disk, &b, log_a.clone());
+    put(&disk, "sessions/0/s-00000000000000000000000000-000001.jsonl", b"damage\n".to_vec());
+    put(&disk, "sessions/z/h-zzzzzzzzzzzzzzzzzzzzzzzzzz-000001.jsonl", log_a);
+    let mut store = open(&disk, 2);
+    assert_eq!(store.get("a").unwrap_err().kind, ErrorKind::Damaged);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!(salvaged["carried"], 2);
+    assert_eq!(texts(&mut store, "new"), ["message 1.", "message 2."]);
+    assert_eq!(salvage(&mut store, &json!({"session": "c"})).unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[test]
+fn a_log_that_is_none_any_more_hides_no_session_that_is_looked_for() {
+    let (disk, store) = with_messages(2);
+    drop(store);
+    let a = log_of(&disk.disk(), "a");
+    let log = bytes(&disk, &a);
+    let mut none = disk.disk();
+    none.remove_below(&a);
+    disk.set(none);
+    put(&disk, "sessions/0/h-00000000000000000000000000-000001.jsonl", vec![0; 65 * MIB]);
+    put(&disk, "sessions/z/h-zzzzzzzzzzzzzzzzzzzzzzzzzz-000001.jsonl", log);
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!(salvaged["carried"], 2);
+}
+
+#[test]
+fn of_two_generations_the_one_that_readers_come_to_is_salvaged() {
+    let (disk, mut store) = with_messages(3);
+    store.fork("a", &ForkOptions { id: Some("fork".into()), ..ForkOptions::default() }).unwrap();
+    store.compact("a").unwrap();
+    append(&mut store, "message 4.");
+    drop(store);
+    let second = log_of(&disk.disk(), "a").replace("-000001", "-000002");
+    let text = String::from_utf8(bytes(&disk, &second)).unwrap().replacen("message 2.", "##########", 1);
+    put(&disk, &second, text.into_bytes());
+    let mut store = open(&disk, 2);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
+    assert_eq!(texts(&mut store, "new"), ["message 1.", "message 3.", "message 4."]);
+    assert_eq!(salvaged["unreadable"], json!([{"from": 2, "to": 2}]));
+    // Without the second one the first is the last: its rewrite is not finished, and readers read it.
+    let mut cut = disk.disk();
+    cut.remove_below(&second);
+    let mut store = open(&SimDisk::new(cut), 3);
+    let salvaged = salvage(&mut store, &json!({"session": "a", "id": "newer"})).unwrap();
+    assert_eq!((&salvaged["carried"], &salvaged["unreadable"]), (&json!(3), &json!([])));
+}
+
+#[test]
+fn more_than_can_be_written_at_once_is_not_salvaged() {
+    let (disk, mut store) = with_messages(0);
+    append(&mut store, &"x".repeat(15 * MIB));
+    drop(store);
+    let parent = path(&disk.disk());
+    let end = bytes(&disk, &parent).len();
+    // A fork that inherits the same message so often that they are too many together.
+    let segment = format!(r#"{{"s":"a","g":1,"a":1,"z":1,"u":{end}}}"#);
+    let facts = r#"{"scope":"","status":"idle","created":1,"updated":1,"accessed":1,"active":1}"#;
+    let fork = line(
+        "session",
+        &format!(
+            r#""v":1,"session":"huge","gen":1,"id":"01JD0000000000000000000000","at":1,"facts":{facts},"from":[{}]"#,
+            vec![segment; 18].join(",")
+        ),
+    );
+    let mut store = open(&disk, 2);
+    create_other(&mut store, "huge");
+    drop(store);
+    put(&disk, &log_of(&disk.disk(), "huge"), fork.into_bytes());
+    let mut store = open(&disk, 3);
+    assert_eq!(store.get("huge").unwrap().message_count, 18);
+    let before: Vec<String> = disk.disk().paths().map(str::to_owned).collect();
+    let refused = salvage(&mut store, &json!({"session": "huge"})).unwrap_err();
+    assert!(refused.kind == ErrorKind::Invalid && refused.message.contains("too large"), "{refused:?}");
+    assert_eq!(disk.disk().paths().collect::<Vec<_>>(), before, "nothing was written");
+}
+
+#[test]
+fn a_salvage_that_the_disk_fails_is_made_again_without_a_second_copy() {
+    let (disk, mut store) = with_messages(2);
+    store.fork("a", &ForkOptions { id: Some("fork".into()), ..ForkOptions::default() }).unwrap();
+    create_other(&mut store, "b");
+    drop(store);
+    // A fork that lies in the file of another session, so that all logs are looked through.
+    let (fork, b) = (log_of(&disk.disk(), "fork"), log_of(&disk.disk(), "b"));
+    let log = bytes(&disk, &fork);
+    put(&disk, &b, log);
+    let mut cut = disk.disk();
+    cut.remove_below(&fork);
+    let request = json!({"session": "fork", "id": "new"});
+    let calls = {
+        let mut store = open(&SimDisk::new(cut.clone()), 2);
+        store.host_mut().reset_counts();
+        salvage(&mut store, &request).unwrap();
+        store.host_mut().counts().calls
+    };
+    assert!(calls > 40, "only {calls} calls");
+    let (mut failed, mut repeated) = (0, 0);
+    for at in 0..calls {
+        for (kind, stage) in
+            [(FsErrorKind::Unavailable, Stage::Bytes(0)), (FsErrorKind::Exists, Stage::Durable)]
+        {
+            let disk = SimDisk::new(cut.clone());
+            let mut store = open(&disk, 2);
+            store.host_mut().reset_counts();
+            store.host_mut().set_fault(Some(Fault { at, kind, stage, later: Later::Fine }));
+            let first = salvage(&mut store, &request);
+            failed += u64::from(first.is_err());
+            // Somebody else made the same file at the same moment.
+            repeated += u64::from(first.is_ok_and(|answer| answer["repeated"] == true));
+            store.host_mut().set_fault(None);
+            salvage(&mut store, &request).unwrap();
+            assert_eq!(texts(&mut store, "new"), ["message 1.", "message 2."], "{at} {kind:?}");
+            assert_eq!(disk.disk().paths().filter(|path| path.starts_with("sessions/")).count(), 3);
+        }
+    }
+    assert!(failed > calls / 2 && repeated > 0, "{failed} {repeated}");
 }
