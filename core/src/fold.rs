@@ -423,7 +423,7 @@ mod tests {
     }
 
     fn append(stamp: Stamp<'static>, n: u64, keep: Option<u64>, count: usize) -> Record<'static> {
-        Record::Append(AppendRecord { stamp, n, keep, m: vec![raw("{}"); count] })
+        Record::Append(AppendRecord { stamp, n, keep, m: vec!["{}"; count] })
     }
 
     fn text(m: u64) -> Record<'static> {

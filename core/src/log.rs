@@ -898,7 +898,7 @@ impl Index {
 
     /// Keeps the newer half of what nobody has asked for, where it has become much.
     fn trim(&mut self) {
-        if self.asked || self.entries.len() <= INDEX_UNASKED_MAX {
+        if self.asked || self.whole || self.entries.len() <= INDEX_UNASKED_MAX {
             return;
         }
         let last = self.entries.drain(..INDEX_UNASKED_MAX / 2).next_back();

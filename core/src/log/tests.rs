@@ -178,12 +178,8 @@ impl Made {
     fn messages(&mut self, count: u64, bytes: usize) -> &mut Self {
         for _ in 0..count {
             let json = message(&format!("{}.{}", self.state.count + 1, "x".repeat(bytes)));
-            let record = AppendRecord {
-                stamp: self.stamp(),
-                n: self.state.count,
-                keep: None,
-                m: vec![raw(&json).unwrap()],
-            };
+            let record =
+                AppendRecord { stamp: self.stamp(), n: self.state.count, keep: None, m: vec![&json] };
             self.put(&Record::Append(record));
         }
         self
@@ -192,7 +188,7 @@ impl Made {
     fn named(&mut self, op: &'static str) -> &mut Self {
         let json = message(op);
         let stamp = Stamp { op: Some(op.into()), ..self.stamp() };
-        let record = AppendRecord { stamp, n: self.state.count, keep: None, m: vec![raw(&json).unwrap()] };
+        let record = AppendRecord { stamp, n: self.state.count, keep: None, m: vec![&json] };
         self.put(&Record::Append(record));
         self
     }
@@ -302,7 +298,7 @@ fn a_log_is_loaded_from_its_last_checkpoint_and_comes_to_the_state_of_the_whole(
 
 #[test]
 fn what_loading_costs_does_not_depend_on_what_lies_before() {
-    for (behind, reads) in [(1, 64 * KIB), (100, 128 * KIB), (300, 512 * KIB), (700, MIB)] {
+    for (behind, reads) in [(1, 96 * KIB), (100, 192 * KIB), (300, 384 * KIB), (600, 768 * KIB)] {
         let mut made = Made::new();
         made.messages(3, MIB).check().messages(behind, KIB);
         let mut disk = made.disk();
@@ -350,11 +346,18 @@ fn a_checkpoint_is_searched_as_far_as_a_fold_would_go_unless_a_message_is_wanted
     let mut disk = made.disk();
     let log = load(&mut disk);
     assert_eq!(log.state(), &made.state, "folded from the front, without a checkpoint");
-    disk.reads.clear();
+    made.check().messages(1, 10);
+    let mut disk = made.disk();
+    assert_eq!(load(&mut disk).readable(1, 9), [(8, 8)]);
     let log = indexed(&mut disk, 2);
     assert_eq!(comparable(log.state()), comparable(&made.state));
-    assert_eq!(log.folded.index.as_ref().map(|index| index.floor), Some(2));
-    assert_eq!(log.readable(1, 9), [(3, 7)]);
+    assert_eq!(log.readable(1, 9), [(3, 8)]);
+    // As far as a fold goes, and one piece more.
+    let mut made = Made::new();
+    made.messages(2, MIB).check().messages(5, 13_200 * KIB);
+    let mut disk = made.disk();
+    load(&mut disk);
+    assert!(disk.reads.iter().all(|read| read.0 > made.starts[1] as u64), "not from the front");
 }
 
 #[test]
@@ -533,13 +536,37 @@ fn an_append_that_nothing_comes_before_reads_nothing() {
 }
 
 #[test]
+fn what_was_appended_is_read_without_another_look_at_the_log() {
+    let mut made = Made::new();
+    made.messages(300, 10);
+    let mut disk = made.disk();
+    let mut log = whole(&mut disk);
+    let end = log.end();
+    let stamp = Stamp { id: id(end).into(), at: end, b: end, op: Some("op".into()), head: None };
+    let json = message("own.");
+    let m = vec![json.as_str()];
+    let record = Record::Append(AppendRecord { stamp, n: 300, keep: None, m });
+    let done = decided(log.append(&mut disk, Durability::Synced, &record));
+    assert_eq!((done.verdict, done.alone), (Verdict::Counts { seq: 301, count: 1 }, true));
+    let check = disk.text().rfind("{\"t\": \"check\"").unwrap() as u64;
+    assert!(end == check && done.offset > check, "a checkpoint was due before it");
+    disk.reads.clear();
+    assert_eq!(texts(&log, &mut disk, 300, 301), [(300, "300".into()), (301, "own".into())]);
+    assert!(disk.reads.iter().all(|read| read.0 >= made.starts[300] as u64), "{:?}", disk.reads);
+    assert_eq!(log.operation(&mut disk, "op").unwrap(), Some((301, 1)));
+    // The next checkpoint counts from that one, and by its size.
+    assert_eq!((log.state().checked, log.state().records), (end, 1));
+    assert_eq!(log.folded.check_bytes, done.offset - check - 1);
+}
+
+#[test]
 fn an_append_behind_others_is_decided_by_what_they_wrote() {
     let mut made = Made::new();
     made.messages(2, 10);
     let mut disk = made.disk();
     let mut log = load(&mut disk);
     made.messages(1, 10);
-    disk.others = made.text[made.starts[3]..].to_owned();
+    disk.others = made.text.split_at(made.starts[3]).1.to_owned();
     let done = decided(append(&mut log, &mut disk, Durability::Synced));
     assert_eq!((done.offset, done.alone), (made.text.len() as u64, false));
     assert_eq!((log.state().count, log.end()), (3, disk.bytes.len() as u64));
@@ -677,12 +704,45 @@ fn a_checkpoint_tells_what_damage_before_it_has_hidden() {
 }
 
 #[test]
+fn messages_that_cannot_be_read_keep_their_places_on_both_sides_of_a_hidden_revert() {
+    let mut made = Made::new();
+    made.messages(5, 10).revert(3).messages(2, 10).check();
+    // The last message before the revert, the revert, and the first behind it.
+    let mut disk = made.spoiled(&[5, 6, 7]);
+    let log = whole(&mut disk);
+    assert_eq!(log.chain(5), Some(Chain { first: 5, last: 5, parent: 4 }));
+    assert_eq!(log.chain(6), Some(Chain { first: 6, last: 6, parent: 3 }));
+    // One that a revert has hidden which can be read stays where it was.
+    let mut made = Made::new();
+    made.messages(5, 10).revert(1).messages(2, 10).check();
+    let log = whole(&mut made.spoiled(&[4]));
+    assert_eq!(log.chain(4), Some(Chain { first: 4, last: 4, parent: 3 }));
+}
+
+#[test]
+fn what_came_between_a_state_and_its_checkpoint_counts_once_behind_damage() {
+    let mut made = Made::new();
+    made.messages(3, 10);
+    let check = made.state.to_check(made.text.len() as u64);
+    made.messages(2, 10).grow(4, 12, "!");
+    // Two writers had the same thought.
+    made.put(&Record::Check(Box::new(check.clone())));
+    made.put(&Record::Check(Box::new(check)));
+    made.messages(1, 10);
+    let mut disk = made.spoiled(&[2]);
+    let log = whole(&mut disk);
+    assert_eq!(comparable(log.state()), comparable(&made.state));
+    assert_eq!((log.readable(1, 9), log.changes()), (vec![(1, 1), (3, 6)], 1));
+    assert_eq!(log.chains().count(), 6);
+}
+
+#[test]
 fn a_message_that_a_hidden_revert_had_rejected_is_none_behind_the_checkpoint() {
     let mut made = Made::new();
     made.messages(3, 10).revert(1);
     let json = message("late");
     let stamp = Stamp { head: Some(3), ..made.stamp() };
-    let late = AppendRecord { stamp, n: 3, keep: None, m: vec![raw(&json).unwrap()] };
+    let late = AppendRecord { stamp, n: 3, keep: None, m: vec![&json] };
     assert!(matches!(made.put(&Record::Append(late)), Verdict::Rejected(_)));
     made.check().messages(1, 10);
     let mut disk = made.spoiled(&[4]);
@@ -789,8 +849,8 @@ fn checkpoints_come_when_they_are_due() {
 #[test]
 fn checkpoints_take_a_sixteenth_at_most() {
     let mut made = Made::new();
-    let rows: String = (0..400).map(|n| format!(",\"key {n}\":\"{}\"", "x".repeat(20))).collect();
-    let rows = format!("{{\"set\":{{{}}}}}", &rows[1..]);
+    let rows: Vec<String> = (0..400).map(|n| format!("\"key {n}\":\"{}\"", "x".repeat(20))).collect();
+    let rows = format!("{{\"set\":{{{}}}}}", rows.join(","));
     let change: crate::table::Change<'_> = serde_json::from_str(&rows).unwrap();
     made.put(&Record::Change(crate::record::ChangeRecord { stamp: made.stamp(), change, facts: None }));
     made.check();
@@ -859,7 +919,7 @@ fn messages_of_one_record_have_ids_that_count_up() {
     let mut made = Made::new();
     made.messages(1, 0);
     let (a, b) = (message("a"), message("b"));
-    let m = vec![raw(&a).unwrap(), raw(&b).unwrap()];
+    let m = vec![a.as_str(), b.as_str()];
     let stamp = made.stamp();
     let first = parse_ulid(&stamp.id).unwrap();
     made.put(&Record::Append(AppendRecord { stamp, n: 1, keep: None, m }));
@@ -907,7 +967,7 @@ fn a_page_ends_behind_the_message_that_fills_it() {
 #[test]
 fn what_is_not_indexed_is_not_read() {
     let mut made = Made::new();
-    made.messages(2, 10).grow(1, 12, "a");
+    made.messages(2, 10).grow(1, 12, "a").check().messages(1, 10);
     let mut disk = made.disk();
     let log = load(&mut disk);
     disk.reads.clear();
@@ -915,13 +975,67 @@ fn what_is_not_indexed_is_not_read() {
     let message = Stored { seq: 1, id: 1, parent: 0, created_at: 1, updated_at: 1, json: message("1.") };
     let mut stored = [message.clone()];
     log.change(&mut disk, &mut stored, 9).unwrap();
-    assert_eq!(stored, [message.clone()]);
+    assert_eq!(stored[0], message);
     assert!(!log.text_applied(&mut disk, message, made.starts[3] as u64).unwrap());
     assert_eq!(
         (log.changes(), log.weight(), log.chains().count(), log.readable(1, 9)),
-        (0, 1, 0, Vec::new())
+        (0, 2, 1, vec![(3, 3)])
     );
     assert_eq!(disk.reads, []);
+}
+
+#[test]
+fn of_an_index_that_nobody_has_asked_for_the_newer_half_is_kept() {
+    let mut made = Made::new();
+    made.messages(2_000, 0);
+    // One that cannot be read, and changes of what is let go and of what is kept.
+    let json = message("behind a gap.");
+    made.put(&Record::Append(AppendRecord { stamp: made.stamp(), n: 2_001, keep: None, m: vec![&json] }));
+    made.messages(2_097, 0).grow(7, 2, "a").grow(4_000, 5, "b");
+    let mut disk = made.disk();
+    let mut log = load(&mut disk);
+    assert_eq!((made.state.count, log.readable(1, 9_999)), (4_099, vec![(2_050, 4_099)]));
+    assert_eq!((log.chain(2_001), log.changes()), (None, 1));
+    assert_eq!(texts(&log, &mut disk, 1, 2_050), [(2_050, "2050".into())]);
+    log.index_from(&mut disk, 2_049).unwrap();
+    assert_eq!(log.readable(1, 9_999), [(2_050, 4_099)]);
+    // What is asked for is there, and stays there.
+    log.index_from(&mut disk, 2_000).unwrap();
+    assert_eq!(log.readable(1, 9_999), [(1, 2_000), (2_002, 4_099)]);
+    made.messages(1, 0);
+    disk.bytes = made.text.clone().into_bytes();
+    log.refresh(&mut disk).unwrap();
+    assert_eq!(log.readable(1, 9_999), [(1, 2_000), (2_002, 4_100)]);
+}
+
+#[test]
+fn the_index_of_a_whole_log_holds_all_of_it() {
+    let mut made = Made::new();
+    made.named("one").messages(5_000, 0);
+    let mut disk = made.disk();
+    let headless = Log::load_headless(&mut made.spoiled(&[0]), PATH, "s", 1).unwrap();
+    for log in [whole(&mut disk), headless] {
+        assert_eq!(log.readable(1, 9_999), [(1, 5_001)]);
+    }
+}
+
+#[test]
+fn an_index_is_made_of_the_end_that_is_there_and_not_of_the_one_that_was() {
+    let mut made = Made::new();
+    made.messages(2, 10).check().messages(2, 10);
+    let mut disk = made.disk();
+    let mut log = load(&mut disk);
+    made.messages(1, 10);
+    disk.bytes = made.text.clone().into_bytes();
+    log.index_from(&mut disk, 0).unwrap();
+    assert_eq!((log.state(), log.readable(1, 9)), (&made.state, vec![(1, 5)]));
+    // What was read of it is not read again, until it is forgotten.
+    disk.reads.clear();
+    assert_eq!(texts(&log, &mut disk, 5, 5), [(5, "5".into())]);
+    assert_eq!(disk.reads, []);
+    log.forget_tail();
+    assert_eq!(texts(&log, &mut disk, 5, 5), [(5, "5".into())]);
+    assert!(!disk.reads.is_empty());
 }
 
 #[test]
@@ -929,11 +1043,12 @@ fn what_was_damaged_or_exchanged_since_it_was_indexed_is_left_out() {
     let mut made = Made::new();
     made.messages(1, 0);
     let long = message(&"x".repeat(200));
-    let m = vec![raw("{}").unwrap(), raw(&long).unwrap()];
+    let m = vec!["{}", long.as_str()];
     made.put(&Record::Append(AppendRecord { stamp: made.stamp(), n: 1, keep: None, m }));
     made.messages(1, 0);
     let mut disk = made.disk();
-    let log = whole(&mut disk);
+    let mut log = whole(&mut disk);
+    log.forget_tail();
     let seqs = |disk: &mut Disk| -> Vec<u64> {
         log.messages(disk, &[(1, 9)], usize::MAX).unwrap().iter().map(|stored| stored.seq).collect()
     };
@@ -945,7 +1060,7 @@ fn what_was_damaged_or_exchanged_since_it_was_indexed_is_left_out() {
     let of = |text: &str| {
         let json = message(text);
         let stamp = Stamp { id: id(7).into(), at: 1, b: 1, op: None, head: None };
-        Record::Append(AppendRecord { stamp, n: 1, keep: None, m: vec![raw(&json).unwrap()] }).line()
+        Record::Append(AppendRecord { stamp, n: 1, keep: None, m: vec![&json] }).line()
     };
     let other = of(&"y".repeat(length - of("").len()));
     disk.bytes[made.starts[2]..made.starts[3]].copy_from_slice(other.as_bytes());
@@ -957,7 +1072,8 @@ fn messages_far_apart_are_read_apart_and_near_ones_together() {
     let mut made = Made::new();
     made.messages(1, 0).messages(1, 15 * KIB).messages(1, 0).messages(1, 17 * KIB).messages(1, 0);
     let mut disk = made.disk();
-    let log = whole(&mut disk);
+    let mut log = whole(&mut disk);
+    log.forget_tail();
     disk.reads.clear();
     let read = log.messages(&mut disk, &[(1, 1), (3, 3), (5, 5)], usize::MAX).unwrap();
     assert_eq!(read.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [1, 3, 5]);

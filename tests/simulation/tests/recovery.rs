@@ -354,6 +354,21 @@ fn what_ends_in_messages_that_cannot_be_read_is_salvaged_up_to_them() {
 }
 
 #[test]
+fn a_long_session_is_salvaged_as_a_whole() {
+    let (disk, store) = with_messages(4_500);
+    drop(store);
+    spoil(&disk, "message 30.");
+    let mut store = open(&disk, 2);
+    let report = doctor(&mut store);
+    assert_eq!(report["unreachable"]["messages"], 1, "{}", report["findings"]);
+    let salvaged = salvage(&mut store, &json!({"session": "a"})).unwrap();
+    assert_eq!(
+        (&salvaged["carried"], &salvaged["unreadable"]),
+        (&json!(4_499), &json!([{"from": 30, "to": 30}]))
+    );
+}
+
+#[test]
 fn another_salvage_under_the_same_id_is_refused() {
     let (disk, store) = with_messages(3);
     drop(store);
@@ -516,6 +531,19 @@ fn a_salvage_that_the_disk_fails_is_made_again_without_a_second_copy() {
             salvage(&mut store, &request).unwrap();
             assert_eq!(texts(&mut store, "new"), ["message 1.", "message 2."], "{at} {kind:?}");
             assert_eq!(disk.disk().paths().filter(|path| path.starts_with("sessions/")).count(), 3);
+        }
+    }
+    // Nor where the copy is there, and cannot be read for a moment.
+    let disk = SimDisk::new(cut);
+    let mut store = open(&disk, 2);
+    salvage(&mut store, &request).unwrap();
+    for at in 0..calls {
+        store.host_mut().reset_counts();
+        let (kind, stage) = (FsErrorKind::Unavailable, Stage::Bytes(0));
+        store.host_mut().set_fault(Some(Fault { at, kind, stage, later: Later::Fine }));
+        match salvage(&mut store, &request) {
+            Ok(answer) => assert_eq!(answer["repeated"], true, "{at}"),
+            Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable, "{at}"),
         }
     }
     assert!(failed > calls / 2 && repeated > 0, "{failed} {repeated}");
