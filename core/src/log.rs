@@ -55,7 +55,7 @@ struct Folded {
     end: u64,
     /// Whether the byte before `end` is no newline, so that the next record must bring one.
     line_open: bool,
-    index: Option<Index>,
+    index: Index,
     damage: Vec<Damage>,
     /// The first damage that no checkpoint has bridged yet.
     unbridged: Option<u64>,
@@ -165,7 +165,7 @@ impl Log {
         let tail = if tail.to() == size { tail } else { Tail::at(size) };
         let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size, tail };
         let start = log.find_check(host, size, floor)?;
-        log.folded.index = Some(Index { asked: floor.is_some(), ..Index::default() });
+        log.folded.index.asked = floor.is_some();
         if let Some((check, state)) = start {
             log.folded.resume(state, &check);
             log.folded.fold_buffer(&log.tail);
@@ -206,10 +206,8 @@ impl Log {
 
     /// Roughly how much memory this takes, in index entries.
     pub fn weight(&self) -> usize {
-        self.folded
-            .index
-            .as_ref()
-            .map_or(1, |index| 1 + index.entries.len() + index.gaps.len() + index.changes.len())
+        let index = &self.folded.index;
+        1 + index.entries.len() + index.gaps.len() + index.changes.len()
     }
 
     /// Takes in what others have appended. `false` where the file is gone.
@@ -413,11 +411,10 @@ impl Log {
 
     /// Makes sure that all messages above `floor` can be found, with everything that changes them.
     pub fn index_from(&mut self, host: &mut impl Host, floor: u64) -> Result<()> {
-        let known = self.folded.index.as_ref().is_some_and(|index| index.floor <= floor);
-        if !known {
-            let mut damage = std::mem::take(&mut self.folded.damage);
+        if self.folded.index.floor > floor {
             let tail = std::mem::take(&mut self.tail);
-            *self = Self::load_indexed(host, &self.path, self.limit, Some(floor), tail)?;
+            let log = Self::load_indexed(host, &self.path, self.limit, Some(floor), tail)?;
+            let mut damage = std::mem::replace(self, log).folded.damage;
             damage.retain(|damage| !self.folded.damage.contains(damage));
             self.folded.damage.extend(damage);
             self.folded.damage.sort_unstable();
@@ -432,30 +429,30 @@ impl Log {
         let (path, tail) = (path.to_owned(), Tail::default());
         let mut log = Self { path, limit: None, folded: Folded::default(), size, tail };
         log.folded.state = State { session: session.to_owned(), generation, ..State::default() };
-        log.folded.index = Some(Index { whole: true, ..Index::default() });
+        log.folded.index.whole = true;
         log.fold_to(host, size, None)?;
         Ok(log)
     }
 
     /// Folds the whole file, so that every operation and all damage is known.
     pub fn index_whole(&mut self, host: &mut impl Host) -> Result<()> {
-        if self.folded.index.as_ref().is_some_and(|index| index.whole) {
+        if self.folded.index.whole {
             return Ok(());
         }
         let size = limited(host.stat(&self.path)?, self.limit);
-        self.folded = Folded { index: Some(Index { whole: true, ..Index::default() }), ..Folded::default() };
+        self.folded = Folded { index: Index { whole: true, ..Index::default() }, ..Folded::default() };
         self.fold_to(host, size, None).map(|_| ())
     }
 
     /// The first message and the number of messages of an operation that counted, from the whole log.
     pub fn operation(&mut self, host: &mut impl Host, op: &str) -> Result<Option<(u64, u64)>> {
         self.index_whole(host)?;
-        Ok(self.folded.index.as_ref().and_then(|index| index.ops.get(&fingerprint(op)).copied()))
+        Ok(self.folded.index.ops.get(&fingerprint(op)).copied())
     }
 
     /// The messages up to `seq` that follow on each other, as far as the index keeps them together.
     pub fn chain(&self, seq: u64) -> Option<Chain> {
-        let index = self.folded.index.as_ref()?;
+        let index = &self.folded.index;
         let gap = || index.gaps.iter().find(|gap| (gap.first..=gap.last).contains(&seq)).copied();
         let chain = index.entry(seq).map(Entry::chain).or_else(gap)?;
         Some(Chain { last: seq, ..chain })
@@ -463,27 +460,26 @@ impl Log {
 
     /// All messages of the index, those that cannot be read too.
     pub fn chains(&self) -> impl Iterator<Item = Chain> + '_ {
-        let index = self.folded.index.iter();
-        index.flat_map(|index| index.entries.iter().map(Entry::chain).chain(index.gaps.iter().copied()))
+        let index = &self.folded.index;
+        index.entries.iter().map(Entry::chain).chain(index.gaps.iter().copied())
     }
 
     /// The numbers from `first` to `last` of the messages of this log that can be read, from the index.
     pub fn readable(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let mut path = Path::default();
-        let within = self.folded.index.iter().flat_map(|index| index.within(first, last));
-        within.for_each(|entry| path.extend(entry.seq, entry.seq));
+        let within = self.folded.index.within(first, last);
+        within.iter().for_each(|entry| path.extend(entry.seq, entry.seq));
         path.ranges().to_vec()
     }
 
     /// How many records change messages, from an index of the whole log.
     pub fn changes(&self) -> usize {
-        self.folded.index.as_ref().map_or(0, |index| index.changes.values().map(Vec::len).sum())
+        self.folded.index.changes.values().map(Vec::len).sum()
     }
 
     /// The number of the message with that ULID, from the index.
     pub fn find_ulid(&self, id: u128) -> Option<u64> {
-        let index = self.folded.index.as_ref()?;
-        index.entries.iter().rfind(|entry| entry.id == id).map(|entry| entry.seq)
+        self.folded.index.entries.iter().rfind(|entry| entry.id == id).map(|entry| entry.seq)
     }
 
     /// Reads the messages of `ranges`, which the index must cover. Those that cannot be read are left out.
@@ -509,7 +505,7 @@ impl Log {
         bytes_max: usize,
         changed: bool,
     ) -> Result<Vec<Stored>> {
-        let Some(index) = &self.folded.index else { return Ok(Vec::new()) };
+        let index = &self.folded.index;
         let mut stored = Vec::new();
         let mut bytes = 0;
         let mut batch: Vec<Entry> = Vec::new();
@@ -580,7 +576,7 @@ impl Log {
 
     /// Applies to messages that a fork has inherited, up to `last`, what this log has changed of them.
     pub fn change(&self, host: &mut impl Host, stored: &mut [Stored], last: u64) -> Result<()> {
-        let Some(index) = &self.folded.index else { return Ok(()) };
+        let index = &self.folded.index;
         let changed = stored.iter().filter(|stored| stored.seq <= last);
         let spans: Vec<Span> =
             changed.filter_map(|stored| index.changes.get(&stored.seq)).flatten().copied().collect();
@@ -593,7 +589,7 @@ impl Log {
 
     /// Whether the text record that begins at `at` had its place: `stored` is the message as it was appended.
     pub fn text_applied(&self, host: &mut impl Host, mut stored: Stored, at: u64) -> Result<bool> {
-        let Some(index) = &self.folded.index else { return Ok(false) };
+        let index = &self.folded.index;
         let spans = index.changes.get(&stored.seq);
         let pieces = self.pieces(host, spans.into_iter().flatten().copied().collect())?;
         Ok(pieces.change(&mut stored, spans, Some(at)))
@@ -735,9 +731,8 @@ fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> Option<State>) -> Opt
 impl Folded {
     /// Takes up the fold at a checkpoint.
     fn resume(&mut self, state: State, check: &CheckRecord) {
-        if let Some(index) = &mut self.index {
-            *index = Index { floor: state.count, base: state.count, asked: index.asked, ..Index::default() };
-        }
+        let asked = self.index.asked;
+        self.index = Index { floor: state.count, base: state.count, asked, ..Index::default() };
         self.state = state;
         self.end = check.upto;
         self.line_open = false;
@@ -745,9 +740,7 @@ impl Folded {
 
     /// Takes a checkpoint's word for what damage has hidden before it, and goes back to where it stands.
     fn resync(&mut self, check: &CheckRecord, state: State) {
-        if let Some(index) = &mut self.index {
-            index.forget_from(check.upto, &state);
-        }
+        self.index.forget_from(check.upto, &state);
         self.state = state;
         self.end = check.upto;
         self.line_open = false;
@@ -809,9 +802,7 @@ impl Visitor for Folder<'_> {
             }
         }
         let verdict = folded.state.apply(record, from);
-        if let Some(index) = &mut folded.index {
-            index.note(&folded.state, record, verdict, Span { from, len: to - from });
-        }
+        folded.index.note(&folded.state, record, verdict, Span { from, len: to - from });
         // Where nobody came between it is the very text that was appended.
         if self.want.is_some_and(|want| std::ptr::eq(want, text) || want == text) {
             self.found = Some((verdict, from));

@@ -676,6 +676,10 @@ fn damage_that_was_seen_stays_named_when_more_is_read() {
     assert_eq!(log.damage(), [made.damage(6)]);
     log.index_from(&mut disk, 4).unwrap();
     assert_eq!(log.damage(), [made.damage(6)]);
+    disk.gone = true;
+    assert!(log.index_from(&mut disk, 0).is_err());
+    assert_eq!(log.damage(), [made.damage(6)], "nor where it cannot be read");
+    disk.gone = false;
     log.index_from(&mut disk, 0).unwrap();
     assert_eq!(log.damage(), [made.damage(2), made.damage(6)]);
     disk.reads.clear();
