@@ -716,7 +716,11 @@ fn messages_that_cannot_be_read_keep_their_places_on_both_sides_of_a_hidden_reve
     let log = whole(&mut disk);
     assert_eq!(log.chain(5), Some(Chain { first: 5, last: 5, parent: 4 }));
     assert_eq!(log.chain(6), Some(Chain { first: 6, last: 6, parent: 3 }));
-    // One that a revert has hidden which can be read stays where it was.
+    // Of several the first ones follow on each other.
+    let log = whole(&mut made.spoiled(&[2, 3]));
+    assert_eq!(log.chain(2), Some(Chain { first: 2, last: 2, parent: 1 }));
+    assert_eq!(log.chain(3), Some(Chain { first: 2, last: 3, parent: 1 }));
+    // One that a revert has hidden and that cannot be read stays where it was.
     let mut made = Made::new();
     made.messages(5, 10).revert(1).messages(2, 10).check();
     let log = whole(&mut made.spoiled(&[4]));
