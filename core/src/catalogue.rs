@@ -15,7 +15,8 @@ use crate::id::{Name, fingerprint};
 use crate::log::{Log, read};
 use crate::planted::{Planted, planted};
 use crate::record::{
-    CatalogueRecord, EntryRecord, MARKER, OpenRecord, Record, RefRecord, leading_record, occurrences,
+    CatalogueRecord, EntryRecord, MARKER, OpenRecord, OpenSession, PointRecord, Record, RefRecord,
+    leading_record, occurrences,
 };
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, ErrorKind, Result};
@@ -25,6 +26,13 @@ const DIRECTORY: &str = "catalogue";
 const LOG_BYTES: u64 = 256 * 1024;
 /// How much is read at once.
 const CHUNK_BYTES: u64 = 64 * 1024;
+/// A point is due after so much log ...
+const POINT_BYTES: u64 = 8 * 1024;
+/// ... but never before this many times its own size, so that points take at most an eighth of a log.
+const POINT_SPACING: u64 = 8;
+/// How much of the log's end is read first, and how many times as much where that does not tell enough.
+const TAIL_BYTES: u64 = 24 * 1024;
+const TAIL_GROWTH: u64 = 4;
 /// A mark this old belongs to a writer that no longer writes: living ones renew theirs every hour.
 pub(crate) const MARK_AGE_MAX_MS: u64 = 24 * 3_600_000;
 
@@ -44,15 +52,23 @@ struct File {
     /// Up to where the log is folded, and the file's size then.
     end: u64,
     size: u64,
+    /// How much of the log's end was read.
+    window: u64,
     recent: Recent,
 }
 
-/// What the log behind the snapshot says, by session.
+/// What the log behind the snapshot says, by session: all of it, or what comes since a point.
 #[derive(Debug, Default)]
 struct Recent {
     sessions: BTreeMap<String, Known>,
     sealed: bool,
     damaged: bool,
+    /// Where the log was not read from its beginning: no session of which nothing is known here changed after this, in ms.
+    bound: Option<u64>,
+    /// When the session changed that changed last of all that are known here, in ms.
+    newest: u64,
+    /// Where the last point stands, and its length.
+    point: (u64, u64),
 }
 
 /// What is known of a session that was written since the snapshot.
@@ -170,6 +186,9 @@ impl Catalogue {
             }
             let Some(file) = &mut self.file else { continue };
             let mut data = if file.size > file.end { String::from("\n") } else { String::new() };
+            if let Some(point) = file.point_due(host)? {
+                data.push_str(&point.line());
+            }
             data.push_str(&record.line());
             let size = match host.append(&file.path, &data, durability) {
                 Err(error) if error.kind == FsErrorKind::NotFound => {
@@ -194,7 +213,7 @@ impl Catalogue {
         Err(Error::conflict("the catalogue is being renewed again and again"))
     }
 
-    /// Looks at the newest generation. `false` where there is none that can be read.
+    /// Looks at the newest generation, at its end at least. `false` where there is none that can be read.
     pub fn load(&mut self, host: &mut impl Host) -> Result<bool> {
         if let Some(file) = &mut self.file {
             match host.stat(&file.path) {
@@ -216,12 +235,37 @@ impl Catalogue {
         Ok(self.file.as_ref().is_some_and(|file| !file.recent.sealed && !file.recent.damaged))
     }
 
-    /// What was said since the snapshot, by session.
+    /// As [`Catalogue::load`], at the whole log.
+    pub fn load_whole(&mut self, host: &mut impl Host) -> Result<bool> {
+        while self.load(host)? {
+            if self.bound().is_none() {
+                return Ok(true);
+            }
+            self.widen(host)?;
+        }
+        Ok(false)
+    }
+
+    /// Where only the end of the log was read: the time, in ms, that no session has changed after of which nothing is
+    /// known here. `None` where everything is known.
+    pub fn bound(&self) -> Option<u64> {
+        self.file.as_ref().and_then(|file| file.recent.bound)
+    }
+
+    /// Reads more of the log.
+    pub fn widen(&mut self, host: &mut impl Host) -> Result<()> {
+        self.file
+            .as_mut()
+            .map_or(Ok(()), |file| file.look_back(host, file.window.saturating_mul(TAIL_GROWTH)))
+    }
+
+    /// What was said since the snapshot, by session; only the end of it where there is a bound.
     pub fn recent(&self) -> impl Iterator<Item = (&String, &Known)> {
         self.file.iter().flat_map(|file| &file.recent.sessions)
     }
 
-    /// The snapshot's sessions behind `after`, in order, at most `limit`, without those that were written since.
+    /// The snapshot's sessions behind `after`, in order, at most `limit`, without those that were written since: all of
+    /// the log must be known.
     pub fn older(
         &self,
         host: &mut impl Host,
@@ -324,6 +368,9 @@ impl Catalogue {
 
     /// Every session of this generation, with what its log says where somebody may have written to it.
     fn everything(&mut self, host: &mut impl Host, now: u64) -> Result<Vec<EntryRecord>> {
+        while self.bound().is_some() {
+            self.widen(host)?;
+        }
         let mut entries = self.older(host, None, None, usize::MAX, &|_| true)?;
         for (id, known) in self.recent() {
             entries.extend(settled(host, id, known)?);
@@ -512,10 +559,53 @@ impl File {
             return Ok(None);
         }
         let lines_at = line.len() as u64 + 1;
-        let end = lines_at + header.lines + header.refs;
-        let mut file = Self { path, generation, header, lines_at, end, size: end, recent: Recent::default() };
-        file.follow(host, size)?;
+        let recent = Recent::default();
+        let mut file = Self { path, generation, header, lines_at, end: 0, size, window: 0, recent };
+        file.look_back(host, TAIL_BYTES)?;
         Ok(Some(file))
+    }
+
+    /// Takes in the last `window` bytes of the log from the first point among them on, or more where that holds none.
+    fn look_back(&mut self, host: &mut impl Host, window: u64) -> Result<()> {
+        let mut window = window;
+        while let Some(from) = self.size.checked_sub(window).filter(|from| *from > self.log_at()) {
+            let bytes = read(host, &self.path, from, self.size)?;
+            if let Some(point) = first_point(&bytes, from) {
+                let since = usize::try_from(point.upto - from).ok().and_then(|skip| bytes.get(skip..));
+                (self.end, self.window, self.recent) = (point.upto, window, Recent::since(*point));
+                self.end += scan(since.unwrap_or_default(), self.end, &mut self.recent) as u64;
+                return Ok(());
+            }
+            window = window.saturating_mul(TAIL_GROWTH);
+        }
+        (self.end, self.window, self.recent) = (self.log_at(), window, Recent::default());
+        self.follow(host, self.size)
+    }
+
+    /// The point that the next record comes with, where one is due.
+    fn point_due(&self, host: &mut impl Host) -> Result<Option<Record<'static>>> {
+        let (at, bytes) = self.recent.point;
+        if self.end - at.max(self.log_at()) < POINT_BYTES.max(POINT_SPACING * bytes) {
+            return Ok(None);
+        }
+        let mut newest = self.recent.newest;
+        if self.recent.point == (0, 0) {
+            // Later ones have it from the first of them. The first line of the snapshot is that of the session that changed last.
+            self.walk(host, (self.lines_at, self.lines_at + self.header.lines), &mut |_, record| {
+                if let Record::Entry(entry) = record {
+                    newest = newest.max(entry.facts.updated);
+                }
+                Ok(false)
+            })?;
+        }
+        let open = |(session, known): (&String, &Known)| OpenSession {
+            session: session.clone(),
+            writers: known.writers.clone(),
+            entry: known.entry.clone().map(Box::new),
+        };
+        let open = self.recent.sessions.iter().filter(|(_, known)| !known.writers.is_empty()).map(open);
+        let point = PointRecord { upto: self.end, newest, open: open.collect() };
+        Ok(Some(Record::Point(Box::new(point))))
     }
 
     /// Where the log begins.
@@ -599,12 +689,45 @@ impl File {
     }
 }
 
+/// The first point in `bytes`, which begin at `from`, that tells up to an offset in them.
+fn first_point(bytes: &[u8], from: u64) -> Option<Box<PointRecord>> {
+    let marker = format!("{MARKER}point\"");
+    occurrences(bytes, marker.as_bytes()).find_map(|place| {
+        let piece = bytes.get(place..)?;
+        let line = piece.get(..memchr::memchr(b'\n', piece)?)?;
+        match Record::parse(line)? {
+            (Record::Point(point), _) if (from..=from + place as u64).contains(&point.upto) => Some(point),
+            _ => None,
+        }
+    })
+}
+
+impl Recent {
+    /// Nothing but what a point says.
+    fn since(point: PointRecord) -> Self {
+        let known = |open: OpenSession| {
+            (open.session, Known { entry: open.entry.map(|entry| *entry), writers: open.writers })
+        };
+        Self {
+            sessions: point.open.into_iter().map(known).collect(),
+            bound: Some(point.newest),
+            newest: point.newest,
+            point: (point.upto, 0),
+            ..Self::default()
+        }
+    }
+}
+
 impl Visitor for Recent {
-    fn record(&mut self, record: &Record<'_>, _: &str, _: u64, _: u64) {
+    fn record(&mut self, record: &Record<'_>, _: &str, from: u64, to: u64) {
         if self.sealed {
             return;
         }
         match record {
+            Record::Point(point) => {
+                self.point = (from, to - from);
+                self.newest = self.newest.max(point.newest);
+            }
             Record::Open(open) => {
                 let known = self.sessions.entry(open.session.clone().into_owned()).or_default();
                 known.writers.insert(open.writer.clone().into_owned(), open.at);
@@ -612,6 +735,11 @@ impl Visitor for Recent {
             Record::Entry(entry) => {
                 let known = self.sessions.entry(entry.session.clone()).or_default();
                 let marked = entry.done.as_ref().is_some_and(|writer| known.writers.remove(writer).is_some());
+                if !marked && !entry.gone && known.entry.is_none() && self.bound.is_some() {
+                    // What was said of it before may count for more: its log tells.
+                    known.writers.insert(String::new(), 0);
+                }
+                self.newest = self.newest.max(entry.facts.updated);
                 let counts = match &known.entry {
                     _ if entry.gone => true,
                     // Whoever used the session before it was purged says nothing of one that was made since.

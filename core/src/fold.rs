@@ -222,6 +222,7 @@ impl State {
             Record::Session(_)
             | Record::Entry(_)
             | Record::Open(_)
+            | Record::Point(_)
             | Record::Catalogue(_)
             | Record::Ref(_)
             | Record::Unknown => {

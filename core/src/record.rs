@@ -53,6 +53,8 @@ pub enum Record<'a> {
     Entry(Box<EntryRecord>),
     /// A session that is being written.
     Open(OpenRecord<'a>),
+    /// What a catalogue's log says up to an earlier offset, for those who begin to read there.
+    Point(Box<PointRecord>),
     /// The beginning of a catalogue.
     Catalogue(CatalogueRecord),
     /// Where a session of a scope stands in a catalogue.
@@ -378,6 +380,30 @@ pub struct OpenRecord<'a> {
     pub at: u64,
 }
 
+/// See [`Record::Point`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointRecord {
+    /// The offset up to which it tells.
+    pub upto: u64,
+    /// When the session changed that changed last of all before it, in ms.
+    pub newest: u64,
+    /// The sessions that somebody was writing to then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenSession>,
+}
+
+/// A session that somebody is writing to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenSession {
+    /// The session's id.
+    pub session: String,
+    /// Who has said that they write: writer to time.
+    pub writers: BTreeMap<String, u64>,
+    /// Its last entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Box<EntryRecord>>,
+}
+
 /// See [`Record::Catalogue`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueRecord {
@@ -435,6 +461,7 @@ impl Record<'_> {
             Self::Purge(_) => "purge",
             Self::Entry(_) => "entry",
             Self::Open(_) => "open",
+            Self::Point(_) => "point",
             Self::Catalogue(_) => "catalogue",
             Self::Ref(_) => "ref",
             Self::Unknown => "",
@@ -470,6 +497,7 @@ impl Record<'_> {
             Self::Purge(record) => serde_json::to_string(record),
             Self::Entry(record) => serde_json::to_string(record),
             Self::Open(record) => serde_json::to_string(record),
+            Self::Point(record) => serde_json::to_string(record),
             Self::Catalogue(record) => serde_json::to_string(record),
             Self::Ref(record) => serde_json::to_string(record),
             Self::Unknown => return String::new(),
@@ -512,6 +540,7 @@ impl Record<'_> {
             "purge" => Record::Purge(read(text).filter(|record: &PurgeRecord<'_>| record.stamp.is_sound())?),
             "entry" => Record::Entry(read(text)?),
             "open" => Record::Open(read(text)?),
+            "point" => Record::Point(read(text)?),
             "catalogue" => Record::Catalogue(read(text)?),
             "ref" => Record::Ref(read(text)?),
             _ => return None,

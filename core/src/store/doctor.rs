@@ -419,7 +419,7 @@ impl<H: Host> Store<H> {
 
     fn examine_catalogue(&mut self) -> Result<CatalogueReport> {
         let mut report = CatalogueReport { state: "current", ..CatalogueReport::default() };
-        if !self.catalogue.load(&mut self.host)? {
+        if !self.catalogue.load_whole(&mut self.host)? {
             report.state = "missing";
             return Ok(report);
         }

@@ -32,13 +32,26 @@ impl<H: Host> Store<H> {
                 && scope.is_none_or(|scope| entry.facts.scope == scope)
         };
         let mut entries = if self.catalogue.load(&mut self.host)? {
-            // One more than asked for tells whether there is a next page.
-            let mut entries =
-                self.catalogue.older(&mut self.host, scope, after.as_ref(), limit + 1, &wanted)?;
-            for (id, known) in self.catalogue.recent() {
-                entries.extend(settled(&mut self.host, id, known)?);
+            loop {
+                let mut entries = Vec::new();
+                for (id, known) in self.catalogue.recent() {
+                    entries.extend(settled(&mut self.host, id, known)?);
+                }
+                entries.retain(|entry| {
+                    wanted(entry) && after.as_ref().is_none_or(|after| Rank::of(entry) > *after)
+                });
+                // One more than asked for tells whether there is a next page.
+                let Some(bound) = self.catalogue.bound() else {
+                    let older =
+                        self.catalogue.older(&mut self.host, scope, after.as_ref(), limit + 1, &wanted)?;
+                    entries.extend(older);
+                    break entries;
+                };
+                if entries.iter().filter(|entry| entry.facts.updated > bound).count() > limit {
+                    break entries;
+                }
+                self.catalogue.widen(&mut self.host)?;
             }
-            entries
         } else {
             // Without a catalogue the logs tell; the next write makes a new one.
             from_logs(&mut self.host)?
