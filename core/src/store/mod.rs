@@ -146,8 +146,8 @@ pub(crate) struct Written {
 enum Prepared<'a> {
     /// The operation has been done: its first message and how many.
     Repeated(u64, u64),
-    /// The record to append, and its id.
-    Plan(Plan<'a>, String),
+    /// The record to append, its id, and when that was.
+    Plan(Plan<'a>, (String, u64)),
 }
 
 impl<H: Host> Store<H> {
@@ -450,7 +450,7 @@ impl<H: Host> Store<H> {
         let (op, head) = (options.op.clone().map(Into::into), options.expect_head);
         let stamp =
             Stamp { id: id.clone().into(), at: options.at.unwrap_or(now), b: cached.log.end(), op, head };
-        make(self, cached, stamp).map(|plan| Prepared::Plan(plan, id))
+        make(self, cached, stamp).map(|plan| Prepared::Plan(plan, (id, now)))
     }
 
     /// Appends a record. `None` where it must be made anew for what the log is now.
@@ -460,9 +460,8 @@ impl<H: Host> Store<H> {
         options: &WriteOptions,
         cached: &mut Cached,
         plan: Plan<'_>,
-        record_id: String,
+        (record_id, now): (String, u64),
     ) -> Result<Option<Written>> {
-        let now = self.host.now_ms();
         self.mark(id, now, cached);
         // Before the append: whatever becomes of it, bytes may be in the file.
         (cached.written, cached.unsynced) = (true, true);
