@@ -10,6 +10,7 @@
 
 pub mod formats;
 mod layouts;
+mod lines;
 mod nanoclaw;
 
 use std::cmp::Reverse;
@@ -23,23 +24,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sessile::import::{
-    Import, ImportedExtra, ImportedMessage, ImportedSession, claude, nanocoder, nomadarch, octocode, patch_of,
+    Import, ImportedExtra, ImportedMessage, ImportedSession, Lines, claude, nanocoder, nomadarch, octocode,
+    patch_of,
 };
+use sessile::limits::MESSAGE_BYTES_MAX;
 use sessile::operations::attachments::{Direction, StoreAttachments};
 use sessile::operations::usage::{AddUsage, Amounts};
 use sessile::{
-    Durability, Error, ErrorKind, ForkOptions, Json, MessageChange, MessageRef, NewSession, Select, Session,
-    SessionPatch, Store, WriteOptions, export,
+    Appended, Durability, Error, ErrorKind, ForkOptions, Json, MessageChange, MessageRef, NewSession, Select,
+    Session, SessionPatch, Store, WriteOptions, export,
 };
 
 use crate::commands::Context;
 use crate::exit::{OK, error};
 use crate::output::{BOLD, DIM, DOUBTFUL, Out, counted, grouped, safe_line};
 
-/// How much of a file tells what it is.
-const HEAD_BYTES: usize = 64 * 1024;
 /// Extra lines travel in portions of about this size, so that no message gets heavy by them.
 const EXTRA_BYTES: usize = 64 * 1024;
+/// The longest line that is no message, quoted: more does not fit into any.
+const LINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 4096;
 /// How many problems of a file people are shown; `--json` has all.
 const PROBLEMS_SHOWN: usize = 5;
 
@@ -49,6 +52,7 @@ const PAGE: u32 = 1000;
 const FORMAT: &str = "claude-code";
 
 pub use layouts::Layout;
+use lines::FileLines;
 
 /// What an import has done.
 #[derive(Debug, Default, Serialize)]
@@ -253,20 +257,22 @@ fn import_file(store: &mut Store, file: &Path, summary: &mut Summary, seen: &mut
     let shown = file.display().to_string();
     let skip =
         |summary: &mut Summary, reason: String| summary.skipped.push(Skipped { file: shown.clone(), reason });
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
+    let import = match lines::head(file) {
+        Ok(head) if claude::looks_like(&head) => parse(file),
+        Ok(head) => {
+            let reason = if head.is_empty() { "empty" } else { "not a session of Claude Code" };
+            skip(summary, reason.to_owned());
+            return Ok(());
+        }
+        Err(cause) => Err(cause),
+    };
+    let import = match import {
+        Ok(import) => import,
         Err(cause) => {
-            skip(summary, format!("cannot be read: {cause}"));
+            skip(summary, format!("cannot be read: {cause:#}"));
             return Ok(());
         }
     };
-    if !claude::looks_like(head(&bytes)) {
-        let reason = if bytes.is_empty() { "empty" } else { "not a session of Claude Code" };
-        skip(summary, reason.to_owned());
-        return Ok(());
-    }
-    let import = parse(file, &bytes);
-    drop(bytes);
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut taking = Taking { store, format: FORMAT, file: name, shown, summary, seen };
     taking.file(import)
@@ -292,7 +298,23 @@ impl Taking<'_> {
     fn file(&mut self, mut import: Import) -> Result<()> {
         let sessions = std::mem::take(&mut import.sessions);
         self.note_file(import);
-        sessions.into_iter().try_for_each(|session| self.session(&session))
+        sessions.into_iter().try_for_each(|mut session| {
+            self.leave_out(&mut session.extra);
+            self.session(&session)
+        })
+    }
+
+    /// Leaves out lines that no message can hold, so that they cost nothing but themselves.
+    fn leave_out(&mut self, extra: &mut Vec<ImportedExtra>) {
+        extra.retain(|ImportedExtra { line, json }| {
+            let is_kept = json.len() < EXTRA_BYTES || quoted_bytes(json) <= LINE_BYTES_MAX;
+            if !is_kept {
+                let reason =
+                    format!("a line of {} bytes, more than a message can hold; not kept", json.len());
+                self.note(Some(*line), reason);
+            }
+            is_kept
+        });
     }
 
     /// Counts a file and notes its problems.
@@ -338,20 +360,18 @@ impl Taking<'_> {
     }
 }
 
-/// The first lines of a file, whole: a single one may be longer than all that is usually looked at.
-fn head(bytes: &[u8]) -> &[u8] {
-    let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
-    let line_end = rest.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| HEAD_BYTES + at);
-    bytes.get(..line_end).unwrap_or(bytes)
-}
-
 /// Whether an error is about one session, so that the next one may go well.
 fn is_of_session(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Damaged | ErrorKind::NotFound)
 }
 
 /// `<parent>/subagents/agent-<id>.jsonl` is a sub-agent's file, everything else a session's.
-fn parse(path: &Path, bytes: &[u8]) -> Import {
+fn parse(path: &Path) -> Result<Import> {
+    let mut lines = FileLines::open(path)?;
+    Ok(parse_lines(path, &mut lines))
+}
+
+fn parse_lines(path: &Path, lines: &mut dyn Lines) -> Import {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let directory =
         path.parent().filter(|directory| directory.file_name().is_some_and(|name| name == "subagents"));
@@ -360,9 +380,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Import {
     match (parent, stem.strip_prefix("agent-")) {
         (Some(parent), Some(agent_id)) => {
             let meta = fs::read(path.with_extension("meta.json")).ok();
-            claude::sub_agent(&parent, agent_id, meta.as_deref(), bytes)
+            claude::sub_agent_of_lines(&parent, agent_id, meta.as_deref(), lines)
         }
-        _ => claude::session(&stem, bytes),
+        _ => claude::session_of_lines(&stem, lines),
     }
 }
 
@@ -487,7 +507,11 @@ impl Writing<'_> {
     }
 
     fn problem(&mut self, reason: String) {
-        self.summary.problems.push(Problem { file: self.shown.to_owned(), line: None, reason });
+        self.problem_of_line(None, reason);
+    }
+
+    fn problem_of_line(&mut self, line: Option<u64>, reason: String) {
+        self.summary.problems.push(Problem { file: self.shown.to_owned(), line, reason });
     }
 
     fn find_or_create(&mut self, session: &ImportedSession) -> Result<(Session, bool), Error> {
@@ -689,10 +713,16 @@ impl Writing<'_> {
             let extra = portions.last().filter(|_| was_new);
             at = message.created_ms.or(at);
             let options = WriteOptions { op: Some(message.key.clone()), at, ..buffered() };
-            let json = format!("[{}]", self.with_files(id, self.with_source(message, extra))?);
-            match self.store.append(id, &json, &options) {
+            let mut had_extra = extra.is_some();
+            let mut appended = self.append_message(id, message, extra, &options);
+            if had_extra && matches!(&appended, Err(cause) if cause.kind == ErrorKind::Invalid) {
+                // It may fit alone.
+                had_extra = false;
+                appended = self.append_message(id, message, None, &options);
+            }
+            match appended {
                 Ok(appended) => {
-                    if !appended.repeated && extra.is_some() {
+                    if !appended.repeated && had_extra {
                         portions.pop();
                     }
                     was_new = !appended.repeated;
@@ -706,13 +736,24 @@ impl Writing<'_> {
                     let what = cause.message.strip_prefix("message 1: ").unwrap_or(&cause.message);
                     let reason = format!("message {} of session {id} was not taken: {what}", message.key);
                     refused += 1;
-                    self.problem(reason);
+                    self.problem_of_line(line_of(message), reason);
                 }
                 Err(cause) => return Err(cause),
             }
         }
         self.refresh(session, &to_refresh)?;
         Ok((count, refused))
+    }
+
+    fn append_message(
+        &mut self,
+        id: &str,
+        message: &ImportedMessage,
+        extra: Option<&Extra>,
+        options: &WriteOptions,
+    ) -> Result<Appended, Error> {
+        let json = format!("[{}]", self.with_files(id, self.with_source(message, extra))?);
+        self.store.append(id, &json, options)
     }
 
     /// Enters what answers have used, each once, but for those that the parent has told already.
@@ -871,6 +912,19 @@ impl Writing<'_> {
     }
 }
 
+/// The line that a message was made from.
+fn line_of(message: &ImportedMessage) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct OfLine {
+        source: Source,
+    }
+    #[derive(Deserialize)]
+    struct Source {
+        line: u64,
+    }
+    serde_json::from_str::<OfLine>(&message.json).ok().map(|message| message.source.line)
+}
+
 /// A message's id and where it came from, as a page has them.
 #[derive(Deserialize)]
 struct IdOf {
@@ -926,6 +980,11 @@ fn portions(extra: &[ImportedExtra]) -> Vec<Extra> {
     }
     portions.reverse();
     portions
+}
+
+/// How long a text of JSON is as a string of JSON.
+fn quoted_bytes(json: &str) -> usize {
+    json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count() + 2
 }
 
 /// FNV-1a over texts: the same in every version, and good enough to tell a file that grew from one that changed.
@@ -1024,7 +1083,8 @@ mod tests {
     fn a_sub_agent_is_known_by_its_place() {
         let line = b"{\"type\":\"user\",\"uuid\":\"u\",\"sessionId\":\"s\",\"isSidechain\":true,\
             \"message\":{\"role\":\"user\",\"content\":\"hi\"}}\n";
-        assert_eq!(parse(Path::new("a/s/subagents/agent-7.jsonl"), line).sessions[0].id, "s/agent-7");
-        assert_eq!(parse(Path::new("a/s.jsonl"), line).sessions[0].parent.as_deref(), Some("s"));
+        let read = |path| parse_lines(Path::new(path), &mut line.as_slice());
+        assert_eq!(read("a/s/subagents/agent-7.jsonl").sessions[0].id, "s/agent-7");
+        assert_eq!(read("a/s.jsonl").sessions[0].parent.as_deref(), Some("s"));
     }
 }

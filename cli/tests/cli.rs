@@ -10,28 +10,17 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod place;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Output, Stdio};
 
+use place::Place;
 use serde_json::Value;
 
-/// A directory that goes with the test, with the name of a store in it.
-struct Place {
-    directory: PathBuf,
-}
-
 impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("cli-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self { directory }
-    }
-
     /// A place with a session `a` that has these messages.
     fn with_messages(texts: &[&str]) -> Self {
         let place = Self::new();
@@ -44,22 +33,6 @@ impl Place {
 
     fn store(&self) -> PathBuf {
         self.directory.join("store")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-        command.args(args).current_dir(&self.directory);
-        // The compiled component is shared by all tests, and nothing of the machine is touched.
-        command.env("SESSILE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-cache"));
-        command
-            .env("SESSILE_STORE", self.store())
-            .env("TMPDIR", &self.directory)
-            .env("HOME", &self.directory);
-        for name in ["COLUMNS", "NO_COLOR", "CLICOLOR_FORCE", "XDG_DATA_HOME"] {
-            command.env_remove(name);
-        }
-        command.stdin(Stdio::null());
-        command
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -109,14 +82,6 @@ impl Place {
         lines.lines().map(text).collect()
     }
 
-    /// Writes a file and returns its path.
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.directory.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
     /// The only session log of the store.
     fn log(&self) -> PathBuf {
         let mut logs = Vec::new();
@@ -125,12 +90,6 @@ impl Place {
         }
         assert_eq!(logs.len(), 1);
         logs.remove(0)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

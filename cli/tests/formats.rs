@@ -12,36 +12,19 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Output;
 
+use place::Place;
 use serde_json::Value;
 
-/// A directory that goes with the test, with a store in it.
-struct Place {
-    directory: PathBuf,
-}
-
 impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("formats-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self { directory }
-    }
-
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-        command.args(args).args(["--json", "--engine", "native"]).current_dir(&self.directory);
-        command.env("SESSILE_STORE", self.directory.join("store")).env("HOME", &self.directory);
-        for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
-            command.env_remove(name);
-        }
-        command.output().unwrap()
+        self.command(args).args(["--json", "--engine", "native"]).output().unwrap()
     }
 
     fn ok(&self, args: &[&str]) -> Value {
@@ -57,24 +40,11 @@ impl Place {
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["message"].take()).collect()
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.directory.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
     /// What an export of one session prints.
     fn exported(&self, format: &str, id: &str) -> String {
         let output = self.run(&["export", format, id, "-o", "-"]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -291,6 +261,132 @@ fn bad_lines_are_reported_with_their_place_and_cost_only_themselves() {
         .filter_map(|problem| problem["line"].as_u64())
         .collect();
     assert_eq!((lines.len(), summary["messages"]["new"].as_u64()), (2, Some(4)), "{summary}");
+}
+
+/// Lines around a giant one. What is read afterwards shows that its memory was never needed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_giant_line_is_reported_and_costs_neither_memory_nor_its_neighbours() {
+    let said = |uuid: &str, text: &str| {
+        format!(
+            "{{\"parentUuid\":null,\"isSidechain\":false,\"type\":\"user\",\"uuid\":\"{uuid}\",\"sessionId\":\"a\",\
+             \"message\":{{\"role\":\"user\",\"content\":\"{text}\"}}}}\n"
+        )
+    };
+    let count = (64 << 20) / 8;
+    for (format, giant) in [
+        ("claude", said("big", &"a giant ".repeat(count))),
+        (
+            "codex",
+            format!(
+                "{{\"type\":\"response_item\",\"payload\":{{\"text\":\"{}\"}}}}\n",
+                "a giant ".repeat(count)
+            ),
+        ),
+    ] {
+        let around = |n: u32| match format {
+            "claude" => said(&format!("u{n}"), "small"),
+            _ => format!(
+                "{{\"timestamp\":\"2026-01-02T03:04:{:02}.000Z\",\"type\":\"response_item\",\"payload\":{{\"type\":\"message\",\
+                 \"role\":\"user\",\"content\":[{{\"type\":\"input_text\",\"text\":\"small {n}\"}}]}}}}\n",
+                n % 60
+            ),
+        };
+        let lines: Vec<String> = (0..200).map(around).collect();
+        let text = [lines[..2].concat(), giant, lines[2..].concat()].concat();
+        for (name, bytes) in [
+            ("rollout-a.jsonl", text.clone().into_bytes()),
+            ("rollout-a.jsonl.zst", unpacked(text.as_bytes())),
+        ] {
+            if format == "claude" && name.ends_with("zst") {
+                continue;
+            }
+            let place = Place::new();
+            let path = place.file(name, bytes);
+            let (summary, peak) = peak_of(&place, &["import", format, &path]);
+            assert_eq!(summary["messages"]["new"], 200, "{summary}");
+            let problems = summary["problems"].as_array().unwrap();
+            assert_eq!((problems.len(), problems[0]["line"].as_u64()), (1, Some(3)), "{summary}");
+            assert!(problems[0]["reason"].as_str().unwrap().contains("bytes"), "{summary}");
+            assert!(peak < 80 << 20, "{format} {name}: {peak} bytes");
+        }
+    }
+}
+
+/// Bytes as a compressed file that holds them as they are.
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x38];
+    let mut blocks = bytes.chunks(128 * 1024).peekable();
+    while let Some(block) = blocks.next() {
+        let header = u32::try_from(block.len() << 3).unwrap() | u32::from(blocks.peek().is_none());
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.extend(block);
+    }
+    frame
+}
+
+/// Runs the program, and tells what it prints and the most memory that it had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak_of(place: &Place, args: &[&str]) -> (Value, u64) {
+    let mut command = place.command(args);
+    let command = command.args(["--json", "--engine", "native"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut peak = 0;
+    // Memory is at its highest long before the end, and the figure never falls.
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or_default() * 1024);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(peak > 0, "nothing was measured");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    (serde_json::from_slice(&output.stdout).unwrap(), peak)
+}
+
+#[test]
+fn lines_that_no_message_can_hold_cost_only_themselves() {
+    let place = Place::new();
+    let line = |second: u32, kind: &str, payload: &str| {
+        format!(
+            "{{\"timestamp\":\"2026-01-02T03:04:{second:02}.000Z\",\"type\":\"{kind}\",\"payload\":{payload}}}\n"
+        )
+    };
+    let said = |second, text: &str| {
+        let content = format!("[{{\"type\":\"input_text\",\"text\":\"{text}\"}}]");
+        line(
+            second,
+            "response_item",
+            &format!("{{\"type\":\"message\",\"role\":\"user\",\"content\":{content}}}"),
+        )
+    };
+    let large = "much of it ".repeat(1_700_000);
+    let whole = [
+        line(1, "session_meta", "{\"id\":\"a\",\"cwd\":\"/p\"}"),
+        said(2, "one"),
+        // An event that is too large to be kept, and a message that is too large to be taken.
+        line(3, "event_msg", &format!("{{\"type\":\"other\",\"what\":\"{large}\"}}")),
+        said(4, &large),
+        // Both fit alone, and not together.
+        said(5, &"x ".repeat(5 << 20)),
+        line(6, "event_msg", &format!("{{\"type\":\"other\",\"what\":\"{}\"}}", "y ".repeat(4 << 20))),
+        said(7, "two"),
+    ];
+    let path = place.file("rollout-a.jsonl", whole.concat());
+    for _ in 0..2 {
+        let summary = place.ok(&["import", "codex", &path]);
+        let problems = summary["problems"].as_array().unwrap();
+        let lines: Vec<u64> = problems.iter().map(|problem| problem["line"].as_u64().unwrap()).collect();
+        assert_eq!(lines, [3, 4], "{summary}");
+        assert_eq!(
+            summary["messages"]["new"].as_u64().unwrap() + summary["messages"]["known"].as_u64().unwrap(),
+            3
+        );
+    }
+    let wanted = [&whole[..2], &whole[4..]].concat().concat();
+    assert!(place.exported("codex", "a") == wanted);
 }
 
 #[test]

@@ -9,33 +9,19 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::Output;
 
+use place::Place;
 use serde_json::{Value, json};
 
-/// A directory that goes with the test, with a store in it.
-struct Place {
-    directory: PathBuf,
-}
-
 impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("layouts-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self { directory }
-    }
-
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-        command.args(args).args(["--json", "--engine", "native"]).current_dir(&self.directory);
-        command.env("SESSILE_STORE", self.directory.join("store")).env("HOME", &self.directory);
-        command.output().unwrap()
+        self.command(args).args(["--json", "--engine", "native"]).output().unwrap()
     }
 
     fn ok(&self, args: &[&str]) -> Value {
@@ -49,12 +35,6 @@ impl Place {
         let output = self.run(args);
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
         (output.status.code().unwrap(), error["error"]["message"].as_str().unwrap().to_owned())
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.directory.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
     }
 
     /// Changes a JSON file.
@@ -107,12 +87,6 @@ impl Place {
         for name in names {
             assert_eq!(self.value(&format!("out/{name}")), self.value(&format!("in/{name}")), "{name}");
         }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

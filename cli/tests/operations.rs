@@ -2,29 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod place;
 
+use std::process::Output;
+
+use place::Place;
 use serde_json::{Value, json};
 
-/// A store with the session `a`, which has a message.
-struct Place(PathBuf);
-
 impl Place {
-    fn new(name: &str) -> Self {
-        let place = Self(
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("operations-{name}-{}", std::process::id())),
-        );
-        fs::remove_dir_all(&place.0).ok();
+    /// A place with the session `a`, which has a message.
+    fn with_session() -> Self {
+        let place = Self::new();
         place.ok(&["new", "--id", "a", "--scope", "work"]);
         place.ok(&["append", "a", "hello"]);
         place
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-        command.args(args).env("SESSILE_STORE", &self.0).env_remove("COLUMNS").output().unwrap()
+        self.command(args).output().unwrap()
     }
 
     fn ok(&self, args: &[&str]) -> String {
@@ -44,15 +39,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 #[test]
 fn a_title_that_a_person_gives() {
-    let place = Place::new("rename");
+    let place = Place::with_session();
     assert!(place.ok(&["rename", "last", "  My title "]).contains("My title"));
     let info = place.json(&["info", "a"]);
     assert_eq!((&info["title"], &info["title_manual"]), (&json!("My title"), &json!(true)));
@@ -61,7 +50,7 @@ fn a_title_that_a_person_gives() {
 
 #[test]
 fn retention_shows_before_it_acts() {
-    let place = Place::new("retention");
+    let place = Place::with_session();
     let plan = place.json(&["retention", "plan", "--max-sessions", "0"]);
     assert_eq!(plan["trash"][0]["session_id"], "a");
     assert!(place.ok(&["retention", "plan", "--max-age", "30d"]).contains("nothing goes"));
@@ -86,7 +75,7 @@ fn retention_shows_before_it_acts() {
 
 #[test]
 fn what_changes_is_told_once() {
-    let place = Place::new("watch");
+    let place = Place::with_session();
     let lines = place.ok(&["watch", "--from-start", "--once", "--json"]);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds: Vec<&Value> =
@@ -102,7 +91,7 @@ fn what_changes_is_told_once() {
 
 #[test]
 fn counters_usage_and_runs_are_shown() {
-    let place = Place::new("counters");
+    let place = Place::with_session();
     let counters = place.json(&["counters", "a", "--add", "n=2", "--add", "n.m=0.5", "--reset", "other"]);
     assert_eq!(counters["counters"], json!({"n": 2, "n.m": 0.5}));
     assert!(place.ok(&["counters"]).contains("no counters"));
@@ -120,7 +109,7 @@ fn counters_usage_and_runs_are_shown() {
 
 #[test]
 fn any_operation_can_be_called() {
-    let place = Place::new("call");
+    let place = Place::with_session();
     assert!(place.ok(&["call", "--list"]).lines().any(|name| name == "enqueue"));
     assert_eq!(place.json(&["call", "directory_scope", r#"{"directory":"/a/../b/"}"#])["scope"], "/b");
     let (code, said) = place.fails(&["call", "enqueue", r#"{"sesion":"a"}"#]);

@@ -60,7 +60,7 @@ impl Draft {
         self,
         format: &str,
         key: String,
-        record: &Record<'_>,
+        record: &Record,
         version: Option<String>,
     ) -> ImportedMessage {
         let mut out = format!("{{\"role\":\"{}\",\"id\":{},\"parts\":[", self.role, quote(&key));
@@ -82,7 +82,8 @@ impl Draft {
         if let Some(version) = &version {
             out.push_str(&format!(",\"version\":{}", quote(version)));
         }
-        let original = record.original.or(record.text.contains(PART).then_some(record.text.as_str()));
+        let original =
+            record.original.as_deref().or(record.text.contains(PART).then_some(record.text.as_str()));
         match original {
             Some(original) => out.push_str(&format!(",\"text\":{}", quote(original))),
             None => out.push_str(&format!(",\"raw\":[{}]", held(&record.text, &self.parts))),

@@ -14,9 +14,9 @@ pub mod write;
 
 pub use draft::{PART, regenerate};
 pub use read::{cline, codex, gemini, goose, opencode, pi, qwen};
-pub use text::{lift, unlift};
+pub use text::{Weight, lift, unlift};
 
-use sessile_core::import::{Import, claude};
+use sessile_core::import::{Import, Lines, Members, claude};
 
 /// A format of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,16 +81,52 @@ impl Format {
         Self::ALL.into_iter().find(is)
     }
 
+    /// Whether a file that begins like this is read line by line. Other files are documents, which are read as a whole; a
+    /// format that has both has objects on lines of their own.
+    pub fn is_lines(self, head: &[u8]) -> bool {
+        let is_line = |line: &[u8]| {
+            let members = str::from_utf8(line).ok().map(str::trim).and_then(Members::parse);
+            let has = |members: &Members<'_>, key| members.get(key).is_some();
+            members.is_some_and(|members| {
+                !["messages", "conversation"].iter().any(|key| has(&members, key))
+                    && !(has(&members, "session") && has(&members, "items"))
+            })
+        };
+        match self {
+            Self::Claude | Self::Pi | Self::Qwen => true,
+            Self::OpenCode | Self::Cline => false,
+            // The first line may be torn.
+            Self::Codex | Self::Gemini | Self::Goose => head
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.trim_ascii().is_empty())
+                .take(2)
+                .any(is_line),
+        }
+    }
+
+    /// Reads a file line by line, if [`Format::is_lines`]. `stem` names the session where the file does not.
+    pub fn read_lines(self, stem: &str, lines: &mut dyn Lines) -> Import {
+        match self {
+            Self::Claude => claude::session_of_lines(stem, lines),
+            Self::Codex => codex::read_lines(stem, lines),
+            Self::Pi => pi::read(stem, lines),
+            Self::Gemini => gemini::read_lines(stem, lines),
+            Self::Qwen => qwen::read(stem, lines),
+            Self::Goose => goose::read_lines(stem, lines),
+            Self::OpenCode | Self::Cline => Import::default(),
+        }
+    }
+
     /// Reads a file. `stem` names the session where the file does not.
     pub fn read(self, stem: &str, bytes: &[u8]) -> Import {
         match self {
             Self::Claude => claude::session(stem, bytes),
             Self::Codex => codex::read(stem, bytes),
             Self::OpenCode => opencode::read(stem, bytes),
-            Self::Pi => pi::read(stem, bytes),
+            Self::Pi => pi::read(stem, &mut &*bytes),
             Self::Goose => goose::read(stem, bytes),
             Self::Gemini => gemini::read(stem, bytes),
-            Self::Qwen => qwen::read(stem, bytes),
+            Self::Qwen => qwen::read(stem, &mut &*bytes),
             Self::Cline => cline::read(stem, bytes),
         }
     }

@@ -2,7 +2,7 @@
 
 use sessile_core::import::{Members, cut, decode_string};
 use sessile_core::json::{elements, quote};
-use sessile_core::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX};
+use sessile_core::limits::{MESSAGE_BYTES_MAX, NAME_BYTES_MAX, SCOPE_BYTES_MAX};
 
 /// How much of the first prompt serves as a title, in characters.
 const TITLE_CHARS_MAX: usize = 50;
@@ -151,6 +151,63 @@ pub fn unlift(message: &str) -> Option<String> {
     Some(out)
 }
 
+/// How much of a line a message would have to hold. Files in it go to files of the store, and of what is said twice a
+/// message holds one, so only lines that are far too long are known to be so before they have been read whole.
+#[derive(Clone, Debug, Default)]
+pub struct Weight {
+    bytes: usize,
+    /// Without what may be files.
+    held: usize,
+    /// Of the string that we are in, as far as it may be a file.
+    file: usize,
+    is_string: bool,
+    is_file: bool,
+    is_escape: bool,
+}
+
+/// The longest line that is read.
+const LINE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+/// What a line may have besides files.
+const HELD_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
+/// The longest string that can be a file: 20 MiB in base64, and what stands before that.
+const FILE_BYTES_MAX: usize = 28 * 1024 * 1024;
+/// How much may stand before the base64 of a data URL.
+const URL_BYTES_MAX: usize = 200;
+
+impl Weight {
+    /// Adds the next bytes of the line.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        for byte in bytes {
+            if !self.is_string {
+                self.held += 1;
+                self.is_string = *byte == b'"';
+                (self.is_file, self.file) = (true, 0);
+            } else if std::mem::take(&mut self.is_escape) {
+                self.held += 1;
+            } else if *byte == b'"' {
+                self.held += 1 + if self.file < LIFTED_BYTES_MIN { self.file } else { 0 };
+                (self.is_string, self.file) = (false, 0);
+            } else if self.is_file && self.may_be_file(*byte) {
+                self.file += 1;
+            } else {
+                self.held += 1 + std::mem::take(&mut self.file);
+                (self.is_file, self.is_escape) = (false, *byte == b'\\');
+            }
+        }
+    }
+
+    fn may_be_file(&self, byte: u8) -> bool {
+        let is_base64 = byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+        self.file < FILE_BYTES_MAX && (is_base64 || (self.file < URL_BYTES_MAX && b":;,.-".contains(&byte)))
+    }
+
+    /// Whether no message can hold the line, whatever comes.
+    pub fn is_too_much(&self) -> bool {
+        self.bytes > LINE_BYTES_MAX || self.held > HELD_BYTES_MAX
+    }
+}
+
 /// The file of a text: what stands before it, and its base64.
 fn file_of(text: &str) -> Option<(&str, &str)> {
     let at = match text.starts_with("data:") {
@@ -208,6 +265,42 @@ mod tests {
             lifted.contains(&own) && lifted.contains(r#""url":{"$attachment":[0,"data:image/png;base64,"]}"#)
         );
         assert_eq!(unlift(&lifted).as_deref(), Some(message.as_str()));
+    }
+
+    fn weighed(pieces: &[&str]) -> Weight {
+        let mut weight = Weight::default();
+        pieces.iter().for_each(|piece| weight.add(piece.as_bytes()));
+        weight
+    }
+
+    #[test]
+    fn files_weigh_nothing_wherever_their_line_is_cut() {
+        let data = "QUJD".repeat(1000);
+        for line in [
+            format!(r#"{{"a":"text\"","data":"{data}"}}"#),
+            format!(r#"{{"a":"text\"","data":"data:image/png;base64,{data}"}}"#),
+        ] {
+            for cut in [0, 3, 9, 10, 11, 25, 500, line.len() - 2, line.len()] {
+                let (one, other) = line.split_at(cut);
+                let weight = weighed(&[one, other]);
+                assert_eq!((weight.bytes, weight.held), (line.len(), r#"{"a":"text\"","data":""}"#.len()));
+            }
+        }
+        let text = format!(r#"{{"text":"{}"}}"#, "word ".repeat(1000));
+        assert_eq!(weighed(&[&text]).held, text.len());
+    }
+
+    #[test]
+    fn a_line_is_too_much_by_its_text_or_as_a_whole() {
+        let quoted = |text: &str, times| format!("\"{}\"", text.repeat(times));
+        let mib = 1024 * 1024;
+        assert!(!weighed(&[&quoted("a b ", 8 * mib - 2)]).is_too_much());
+        assert!(weighed(&[&quoted("a b ", 8 * mib)]).is_too_much());
+        // A file of more than 20 MiB is no file of the store.
+        assert!(weighed(&[&quoted("QUJD", 9 * mib)]).is_too_much());
+        let file = quoted("QUJD", 6 * mib);
+        assert!(!weighed(&[&file, ",", &file]).is_too_much());
+        assert!(weighed(&[&file, ",", &file, ",", &file]).is_too_much());
     }
 
     #[test]

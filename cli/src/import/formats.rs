@@ -8,13 +8,14 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use sessile::Store;
 use sessile::import::Import;
 use sessile_formats::{Format, opencode};
 
+use super::lines::{self, FileLines};
 use super::nanoclaw::{Row, rows};
 use super::{Seen, Skipped, Summary, Taking, look_at, progress};
 use crate::commands::Context;
@@ -24,7 +25,7 @@ use crate::output::{DIM, counted, safe_line};
 const ENDS: [&str; 5] = [".jsonl", ".jsonl.zst", ".json", ".json.zst", ".db"];
 /// What SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["", "-journal", "-wal"];
-/// How deep a compressed file may unfold.
+/// The largest document that is read, unfolded.
 const UNFOLDED_BYTES_MAX: u64 = 4 << 30;
 
 /// Imports sessions of one format, or of whatever each file is.
@@ -231,18 +232,19 @@ fn read(file: &Path, wanted: Option<Format>, trees: &mut BTreeMap<PathBuf, ()>) 
             "the state of a compaction; the session's own file has all messages".to_owned(),
         ));
     }
-    let bytes = unfolded(file, &name)?;
-    let head = super::head(&bytes);
-    let Some(format) = Format::of(head) else {
-        let reason = if bytes.is_empty() { "empty" } else { "no session of an agent that is known here" };
+    let head = lines::head(file)?;
+    let Some(format) = Format::of(&head) else {
+        let reason = if head.is_empty() { "empty" } else { "no session of an agent that is known here" };
         return Ok(Found::Other(reason.to_owned()));
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != format) {
         return Ok(Found::Other(format!("not a session of {}, but of {}", wanted.name(), format.name())));
     }
+    let stem = stem_of(format, file, &name);
     let import = match format {
-        Format::Claude => super::parse(file, &bytes),
-        _ => format.read(&stem_of(format, file, &name), &bytes),
+        Format::Claude => super::parse(file)?,
+        _ if format.is_lines(&head) => format.read_lines(&stem, &mut FileLines::open(file)?),
+        _ => format.read(&stem, &unfolded(file)?),
     };
     Ok(Found::Sessions(format, vec![(name, import)]))
 }
@@ -259,20 +261,11 @@ fn stem_of(format: Format, file: &Path, name: &str) -> String {
 }
 
 /// The bytes of a file; those that a compressed one holds.
-fn unfolded(file: &Path, name: &str) -> Result<Vec<u8>> {
-    let bytes = fs::read(file)?;
-    if !name.ends_with(".zst") {
-        return Ok(bytes);
-    }
-    let mut rest = bytes.as_slice();
+fn unfolded(file: &Path) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    // A file may be several frames.
-    while !rest.is_empty() {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(&mut rest).context("no zstd")?;
-        decoder
-            .take(UNFOLDED_BYTES_MAX - out.len() as u64)
-            .read_to_end(&mut out)
-            .context("zstd that is torn")?;
+    lines::open(file)?.take(UNFOLDED_BYTES_MAX + 1).read_to_end(&mut out)?;
+    if out.len() as u64 > UNFOLDED_BYTES_MAX {
+        bail!("it is more than {UNFOLDED_BYTES_MAX} bytes");
     }
     Ok(out)
 }

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Import, ImportedExtra, ImportedMessage, ImportedSession, ImportedUsage, Members, Place, Record, cut,
-    decode_string, fingerprint, is_id, is_string, parents_first, parse_utc_ms, read_records, write_key,
+    Import, ImportedExtra, ImportedMessage, ImportedSession, ImportedUsage, Lines, Members, Place, Record,
+    cut, decode_string, fingerprint, is_id, is_string, parents_first, parse_utc_ms, read_records, write_key,
 };
 use crate::json::{elements, quote};
 use crate::limits::{NAME_BYTES_MAX, SCOPE_BYTES_MAX, TAG_BYTES_MAX, TITLE_BYTES_MAX};
@@ -37,7 +37,12 @@ const PROMPT_TITLE_CHARS_MAX: usize = 50;
 /// The session comes first and its side chains follow. A file of side chains alone (older versions wrote
 /// those beside the session files) gives only these; their parent is then in another file.
 pub fn session(file_stem: &str, bytes: &[u8]) -> Import {
-    let mut reading = Reading::of(bytes);
+    session_of_lines(file_stem, &mut &*bytes)
+}
+
+/// As [`session`], of a file that is read line by line.
+pub fn session_of_lines(file_stem: &str, lines: &mut dyn Lines) -> Import {
+    let mut reading = Reading::of(lines);
     let id = reading.session_id().unwrap_or_else(|| file_stem.to_owned());
     reading.note_other_session(&id);
     let parents = reading.parents();
@@ -80,7 +85,17 @@ pub fn session(file_stem: &str, bytes: &[u8]) -> Import {
 /// Reads the file of one sub-agent, `<parent>/subagents/agent-<agent_id>.jsonl`, and its `.meta.json` where
 /// there is one. It gives one session at most, whatever its entries say of themselves.
 pub fn sub_agent(parent: &str, agent_id: &str, meta: Option<&[u8]>, bytes: &[u8]) -> Import {
-    let mut reading = Reading::of(bytes);
+    sub_agent_of_lines(parent, agent_id, meta, &mut &*bytes)
+}
+
+/// As [`sub_agent`], of a file that is read line by line.
+pub fn sub_agent_of_lines(
+    parent: &str,
+    agent_id: &str,
+    meta: Option<&[u8]>,
+    lines: &mut dyn Lines,
+) -> Import {
+    let mut reading = Reading::of(lines);
     let order = parents_first(&reading.parents());
     let Reading { mut import, entries, extra, .. } = reading;
 
@@ -222,15 +237,15 @@ struct Key {
 }
 
 impl Reading {
-    fn of(bytes: &[u8]) -> Self {
+    fn of(lines: &mut dyn Lines) -> Self {
         let mut reading = Self::default();
         let mut import = Import::default();
-        read_records(bytes, MARK, &mut import, |import, record| reading.take_record(import, &record));
+        read_records(lines, MARK, &mut import, |import, record| reading.take_record(import, &record));
         reading.import = import;
         reading
     }
 
-    fn take_record(&mut self, import: &mut Import, record: &Record<'_>) {
+    fn take_record(&mut self, import: &mut Import, record: &Record) {
         let Some(line) = Members::parse(&record.text) else {
             import.note(record.place, "a value that is not an object; kept as an extra");
             self.take_extra(record);
@@ -258,17 +273,11 @@ impl Reading {
         }
     }
 
-    fn take_extra(&mut self, record: &Record<'_>) {
+    fn take_extra(&mut self, record: &Record) {
         self.extra.push(ImportedExtra { line: record.place.line, json: record.source().to_owned() });
     }
 
-    fn take_message(
-        &mut self,
-        import: &mut Import,
-        record: &Record<'_>,
-        line: &Members<'_>,
-        body: &Body<'_>,
-    ) {
+    fn take_message(&mut self, import: &mut Import, record: &Record, line: &Members<'_>, body: &Body<'_>) {
         let uuid = id_of(line, "uuid");
         let has_id = uuid.is_some();
         let fallback = || format!("line-{}-{:016x}", record.place.line, fingerprint(record.source()));
@@ -604,7 +613,7 @@ impl<'a> Body<'a> {
     }
 
     /// Writes the message object. `line` are the members of the record, `id` is a JSON string.
-    fn write_message(&self, line: &Members<'a>, record: &Record<'_>, id: Option<&str>) -> String {
+    fn write_message(&self, line: &Members<'a>, record: &Record, id: Option<&str>) -> String {
         let mut out = String::with_capacity(record.text.len() + 256);
         out.push_str("{\"role\":\"");
         out.push_str(self.role);
@@ -634,7 +643,7 @@ impl<'a> Body<'a> {
         // Where it stood among the lines that are no messages: an export gives the lines back in their order.
         write_key(&mut out, 1, "line");
         out.push_str(&record.place.line.to_string());
-        match (record.original, self.held) {
+        match (record.original.as_deref(), self.held) {
             (Some(original), _) => {
                 write_key(&mut out, 1, "text");
                 out.push_str(&quote(original));

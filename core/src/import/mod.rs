@@ -201,62 +201,104 @@ impl Place {
     }
 }
 
+/// The lines of a file, one after the other: nobody needs all of it in memory.
+pub trait Lines {
+    /// The next line; `None` behind the last one.
+    fn next_line(&mut self) -> Option<Line<'_>>;
+}
+
+/// What stands between two ends of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line, with its end where it has one.
+    Whole(&'a [u8]),
+    /// A line of so many bytes that nothing could hold what it says: it was passed over.
+    TooLong(u64),
+    /// From here on the file cannot be read, and why. No line follows.
+    Unreadable(String),
+}
+
+impl Lines for &[u8] {
+    fn next_line(&mut self) -> Option<Line<'_>> {
+        let end = self.iter().position(|byte| *byte == b'\n').map_or(self.len(), |at| at + 1);
+        let (line, rest) = self.split_at_checked(end)?;
+        *self = rest;
+        (!line.is_empty()).then_some(Line::Whole(line))
+    }
+}
+
 /// A JSON value of a file.
-pub struct Record<'a> {
+pub struct Record {
     /// The value as strict JSON without whitespace between its tokens.
     pub text: String,
     /// The value as it stands in the file, where that is something else than `text`: it has whitespace between its
     /// tokens, or strict readers refuse it and `text` is mended.
-    pub original: Option<&'a str>,
+    pub original: Option<String>,
     /// Where it stands.
     pub place: Place,
 }
 
-impl Record<'_> {
+impl Record {
     /// The text that gives the value back.
     pub fn source(&self) -> &str {
-        self.original.unwrap_or(&self.text)
+        self.original.as_deref().unwrap_or(&self.text)
     }
 }
 
 /// Reads a file of JSON lines and hands every value of it to `take`.
 ///
 /// What is not a good line is noted in `import` and costs only itself: a torn line, several objects on one
-/// line, a record fused to somebody's torn tail, NUL bytes of a hole, bytes that are not UTF-8. `mark` is a
-/// member that the format's records have and the objects nested in them lack; a record after a torn one is
-/// known by it.
-pub fn read_records<'a>(
-    bytes: &'a [u8],
+/// line, a record fused to somebody's torn tail, NUL bytes of a hole, bytes that are not UTF-8, a line that is too
+/// long to be taken. `mark` is a member that the format's records have and the objects nested in them lack; a record
+/// after a torn one is known by it.
+pub fn read_records(
+    lines: &mut dyn Lines,
     mark: &str,
     import: &mut Import,
-    mut take: impl FnMut(&mut Import, Record<'a>),
+    mut take: impl FnMut(&mut Import, Record),
 ) {
-    // Some editors begin a file with a byte order mark; JSON does not know it.
-    let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut offset = (bytes.len() - body.len()) as u64;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
+    let mut offset = 0;
+    while let Some(line) = lines.next_line() {
         import.lines += 1;
-        let place = Place { line: import.lines, offset, bytes: line.len() as u64 };
-        offset += place.bytes;
-        let is_ended = line.ends_with(b"\n");
-        match str::from_utf8(line) {
+        let mut place = Place { line: import.lines, offset, bytes: 0 };
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(bytes) => {
+                let what =
+                    format!("a line of {bytes} bytes, more than a message can hold; it was passed over");
+                import.note(Place { bytes, ..place }, &what);
+                offset += bytes;
+                continue;
+            }
+            Line::Unreadable(cause) => {
+                import.note(place, &format!("cannot be read from here on: {cause}"));
+                return;
+            }
+        };
+        offset += line.len() as u64;
+        // Some editors begin a file with a byte order mark; JSON does not know it.
+        let body = if place.line == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
+        place.offset += (line.len() - body.len()) as u64;
+        place.bytes = body.len() as u64;
+        let is_ended = body.ends_with(b"\n");
+        match str::from_utf8(body) {
             Ok(text) => read_line(text, place, is_ended, mark, import, &mut take),
             Err(_) => {
                 import.note(place, "a line that is not UTF-8; records around the bad bytes are taken");
-                read_around_bad_bytes(line, place, mark, import, &mut take);
+                read_around_bad_bytes(body, place, mark, import, &mut take);
             }
         }
     }
 }
 
 /// Takes the values of one line and notes what is wrong with it.
-fn read_line<'a>(
-    text: &'a str,
+fn read_line(
+    text: &str,
     place: Place,
     is_ended: bool,
     mark: &str,
     import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Record<'a>),
+    take: &mut impl FnMut(&mut Import, Record),
 ) {
     let mut values = 0;
     for piece in split_values(text, mark) {
@@ -280,12 +322,12 @@ fn read_line<'a>(
 }
 
 /// Takes the values of a line that stand between bytes that are not UTF-8.
-fn read_around_bad_bytes<'a>(
-    line: &'a [u8],
+fn read_around_bad_bytes(
+    line: &[u8],
     place: Place,
     mark: &str,
     import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Record<'a>),
+    take: &mut impl FnMut(&mut Import, Record),
 ) {
     let mut start = 0;
     for chunk in line.utf8_chunks() {
@@ -301,19 +343,14 @@ fn read_around_bad_bytes<'a>(
 }
 
 /// Hands one value over, unless it is nested too deeply to be carried in a message.
-fn take_value<'a>(
-    text: &'a str,
-    place: Place,
-    import: &mut Import,
-    take: &mut impl FnMut(&mut Import, Record<'a>),
-) {
+fn take_value(text: &str, place: Place, import: &mut Import, take: &mut impl FnMut(&mut Import, Record)) {
     if depth(text) > DEPTH_MAX {
         import.note(place, "nested too deeply; not taken");
         return;
     }
     import.records += 1;
     if let Ok(minified) = json::minify(text) {
-        let original = (minified != text).then_some(text);
+        let original = (minified != text).then(|| text.to_owned());
         take(import, Record { text: minified, original, place });
         return;
     }
@@ -323,7 +360,7 @@ fn take_value<'a>(
     );
     let mut mended = String::with_capacity(text.len());
     mend(text, &mut mended);
-    take(import, Record { text: mended, original: Some(text), place });
+    take(import, Record { text: mended, original: Some(text.to_owned()), place });
 }
 
 /// A part of a line.
@@ -720,7 +757,7 @@ mod tests {
     fn read(bytes: &[u8]) -> (Vec<String>, Import) {
         let mut import = Import::default();
         let mut texts = Vec::new();
-        read_records(bytes, "m", &mut import, |_, record| texts.push(record.text));
+        read_records(&mut &*bytes, "m", &mut import, |_, record| texts.push(record.text));
         assert_eq!(import.records, texts.len() as u64);
         (texts, import)
     }
@@ -805,6 +842,33 @@ mod tests {
         check(spaced, &["{\"m\":[1.0,\"a \\\" b \\\\\",\" \"]}"], &[]);
     }
 
+    /// Lines that a file gave, of which not all could be read.
+    struct Broken(Vec<Line<'static>>);
+
+    impl Lines for Broken {
+        fn next_line(&mut self) -> Option<Line<'_>> {
+            if self.0.is_empty() { None } else { Some(self.0.remove(0)) }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_passed_over_is_noted_with_its_place_and_costs_only_itself() {
+        let mut lines = Broken(vec![
+            Line::Whole(b"{\"m\":1}\n"),
+            Line::TooLong(1 << 40),
+            Line::Whole(b"{\"m\":2}\n"),
+            Line::Unreadable("torn".to_owned()),
+            Line::Whole(b"{\"m\":3}\n"),
+        ]);
+        let (mut import, mut texts) = (Import::default(), Vec::new());
+        read_records(&mut lines, "m", &mut import, |_, record| texts.push(record.text));
+        assert_eq!(texts, ["{\"m\":1}", "{\"m\":2}"]);
+        let told: Vec<_> = import.problems.iter().map(|p| (p.line, p.offset, p.bytes)).collect();
+        assert_eq!(told, [(2, 8, 1 << 40), (4, 16 + (1 << 40), 0)]);
+        assert!(import.problems[0].what.contains("1099511627776 bytes"));
+        assert!(import.problems[1].what.ends_with("torn"));
+    }
+
     #[test]
     fn nesting_is_taken_up_to_the_limit() {
         let nested = |depth: usize| format!("{{\"m\":{}{}}}\n", "[".repeat(depth - 1), "]".repeat(depth - 1));
@@ -838,7 +902,7 @@ mod tests {
         ] {
             let mut import = Import::default();
             let mut records = Vec::new();
-            read_records(text.as_bytes(), "m", &mut import, |_, r| {
+            read_records(&mut text.as_bytes(), "m", &mut import, |_, r| {
                 records.push((r.text.clone(), r.source().to_owned()));
             });
             assert_eq!(records, [(mended.to_owned(), text.to_owned())]);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use sessile_core::import::{Import, ImportedUsage, Members, Record, fingerprint, read_records};
+use sessile_core::import::{Import, ImportedUsage, Lines, Members, Record, fingerprint, read_records};
 use sessile_core::json::quote;
 
 use super::{HIDDEN, Reading, VISIBLE, hide, metadata, time};
@@ -58,26 +58,29 @@ pub fn looks_like(head: &[u8]) -> bool {
 }
 
 /// A line, as far as it is looked at more than once.
-struct Event<'a> {
-    record: Record<'a>,
+struct Event {
+    record: Record,
     key: String,
 }
 
-/// Reads a rollout. Of its name only the id counts, and that only where the file says none.
+/// Reads a rollout: lines, or the oldest form. Of its name only the id counts, and that only where the file says none.
 pub fn read(stem: &str, bytes: &[u8]) -> Import {
+    read_document(stem, bytes).unwrap_or_else(|| read_lines(stem, &mut &*bytes))
+}
+
+/// Reads a rollout that is lines.
+pub fn read_lines(stem: &str, lines: &mut dyn Lines) -> Import {
     let mut import = Import::default();
-    if let Some(import) = read_document(stem, bytes) {
-        return import;
-    }
     let mut rollout = Rollout { reading: Reading::new(FORMAT), ..Rollout::default() };
-    let mut events: Vec<Event<'_>> = Vec::new();
-    read_records(bytes, "payload", &mut import, |_, record| {
+    let mut events: Vec<Event> = Vec::new();
+    read_records(lines, "payload", &mut import, |_, record| {
         rollout.hear(&record.text);
         let key = rollout.reading.keys.of_text(record.source());
         events.push(Event { record, key });
     });
-    for event in &events {
-        rollout.take(event);
+    // Each goes as soon as it is taken: its message holds what it says.
+    for event in events {
+        rollout.take(&event);
     }
     let stem =
         stem.get(stem.len().saturating_sub(36)..).filter(|_| stem.starts_with("rollout-")).unwrap_or(stem);
@@ -132,7 +135,7 @@ impl Rollout {
         }
     }
 
-    fn take(&mut self, event: &Event<'_>) {
+    fn take(&mut self, event: &Event) {
         let Event { record, key } = event;
         let text = record.text.as_str();
         let stamp = time(at(text, &["timestamp"]));
@@ -202,11 +205,11 @@ impl Rollout {
         self.reading.saw(time(at(payload, &["timestamp"])));
     }
 
-    fn push(&mut self, draft: Draft, key: String, record: &Record<'_>, format: &str) {
+    fn push(&mut self, draft: Draft, key: String, record: &Record, format: &str) {
         self.reading.message(format, draft, key, record, Some(VISIBLE.to_owned()));
     }
 
-    fn item(&mut self, payload: &str, stamp: Option<u64>, key: String, record: &Record<'_>, format: &str) {
+    fn item(&mut self, payload: &str, stamp: Option<u64>, key: String, record: &Record, format: &str) {
         let kind = text_at(payload, &["type"]).unwrap_or_else(|| "message".to_owned());
         let get = |key| at(payload, &[key]);
         let mut draft = match kind.as_str() {
@@ -287,7 +290,7 @@ impl Rollout {
     }
 
     /// What a compaction has made of the history: it replaces it for the model, and not for people.
-    fn compacted(&mut self, payload: &str, stamp: Option<u64>, key: String, record: &Record<'_>) {
+    fn compacted(&mut self, payload: &str, stamp: Option<u64>, key: String, record: &Record) {
         let mut draft = Draft::new("system");
         draft.at = stamp;
         draft.text("text", at(payload, &["message"]));
@@ -298,7 +301,7 @@ impl Rollout {
         self.push(draft, key, record, FORMAT);
     }
 
-    fn event(&mut self, payload: &str, stamp: Option<u64>, key: &str, record: &Record<'_>) {
+    fn event(&mut self, payload: &str, stamp: Option<u64>, key: &str, record: &Record) {
         let kind = text_at(payload, &["type"]).unwrap_or_default();
         match kind.as_str() {
             "token_count" => self.count(payload, stamp),

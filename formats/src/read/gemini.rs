@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sessile_core::import::{
-    Import, ImportedExtra, ImportedUsage, Members, Record, fingerprint, read_records,
+    Import, ImportedExtra, ImportedUsage, Lines, Members, Record, fingerprint, read_records,
 };
 use sessile_core::json::quote;
 
@@ -44,7 +44,7 @@ struct Chat {
     facts: BTreeMap<String, String>,
 }
 
-/// Reads a session.
+/// Reads a session: a document or lines.
 pub fn read(stem: &str, bytes: &[u8]) -> Import {
     let mut import = Import::default();
     let mut chat = Chat::default();
@@ -67,15 +67,23 @@ pub fn read(stem: &str, bytes: &[u8]) -> Import {
         members.write(&mut json);
         chat.learn(&json);
         chat.extra.push(ImportedExtra { line: 0, json });
-    } else {
-        read_records(bytes, "timestamp", &mut import, |_, record| chat.take(&record));
+        chat.finish(&mut import, stem);
+        return import;
     }
+    read_lines(stem, &mut &*bytes)
+}
+
+/// Reads a session that is lines.
+pub fn read_lines(stem: &str, lines: &mut dyn Lines) -> Import {
+    let mut import = Import::default();
+    let mut chat = Chat::default();
+    read_records(lines, "timestamp", &mut import, |_, record| chat.take(&record));
     chat.finish(&mut import, stem);
     import
 }
 
 impl Chat {
-    fn take(&mut self, record: &Record<'_>) {
+    fn take(&mut self, record: &Record) {
         let text = record.text.as_str();
         let is_message = at(text, &["id"]).is_some() && at(text, &["type"]).is_some();
         if is_message {

@@ -1,7 +1,7 @@
 //! Sessions of goose: JSON lines whose first one describes the session, or the document that `goose session export` writes.
 //! Read only: the program keeps its sessions in a database.
 
-use sessile_core::import::{Import, ImportedExtra, Members, Record, read_records};
+use sessile_core::import::{Import, ImportedExtra, Lines, Members, Record, read_records};
 use sessile_core::json::quote;
 
 use super::{Reading, document, metadata, piece, time, usage};
@@ -26,15 +26,14 @@ pub fn looks_like(head: &[u8]) -> bool {
     (is_named && !has("type")) || (is_message && !has("type") && !has("uuid"))
 }
 
-/// Reads a session.
+/// Reads a session: a document or lines.
 pub fn read(stem: &str, bytes: &[u8]) -> Import {
-    let mut import = Import::default();
-    let mut reading = Reading::new(FORMAT);
-    reading.session.metadata = metadata(FORMAT, &[]);
     let is_document = str::from_utf8(bytes).is_ok_and(|text| {
         Members::parse(text).is_some_and(|document| document.get("conversation").is_some())
     });
     if is_document {
+        let mut import = Import::default();
+        let mut reading = begun();
         let Some(text) = document(bytes, &mut import) else { return import };
         let Some(mut members) = Members::parse(&text) else { return import };
         let all = members.get("conversation").map(|all| at(all, &["messages"]).unwrap_or(all));
@@ -46,18 +45,32 @@ pub fn read(stem: &str, bytes: &[u8]) -> Import {
         members.write(&mut json);
         describe(&mut reading, &json);
         reading.session.extra.push(ImportedExtra { line: 0, json });
-    } else {
-        read_records(bytes, "role", &mut import, |_, record| {
-            if at(&record.text, &["role"]).is_some() {
-                take(&mut reading, &record.text, &record);
-            } else {
-                describe(&mut reading, &record.text);
-                reading.extra(&record);
-            }
-        });
+        reading.finish(&mut import, stem);
+        return import;
     }
+    read_lines(stem, &mut &*bytes)
+}
+
+/// Reads a session that is lines.
+pub fn read_lines(stem: &str, lines: &mut dyn Lines) -> Import {
+    let mut import = Import::default();
+    let mut reading = begun();
+    read_records(lines, "role", &mut import, |_, record| {
+        if at(&record.text, &["role"]).is_some() {
+            take(&mut reading, &record.text, &record);
+        } else {
+            describe(&mut reading, &record.text);
+            reading.extra(&record);
+        }
+    });
     reading.finish(&mut import, stem);
     import
+}
+
+fn begun() -> Reading {
+    let mut reading = Reading::new(FORMAT);
+    reading.session.metadata = metadata(FORMAT, &[]);
+    reading
 }
 
 /// What a row or the first line says about the session.
@@ -84,7 +97,7 @@ fn describe(reading: &mut Reading, text: &str) {
     }
 }
 
-fn take(reading: &mut Reading, message: &str, record: &Record<'_>) {
+fn take(reading: &mut Reading, message: &str, record: &Record) {
     let role = text_at(message, &["role"]).unwrap_or_default();
     let mut draft = Draft::new(if role == "assistant" { "assistant" } else { "user" });
     draft.at = time(at(message, &["created"]).or(at(message, &["created_timestamp"])));

@@ -34,7 +34,7 @@ impl Reading {
     }
 
     /// Keeps a line that is no message.
-    pub fn extra(&mut self, record: &Record<'_>) {
+    pub fn extra(&mut self, record: &Record) {
         self.session.extra.push(ImportedExtra { line: record.place.line, json: record.source().to_owned() });
     }
 
@@ -52,7 +52,7 @@ impl Reading {
         format: &str,
         draft: Draft,
         key: String,
-        record: &Record<'_>,
+        record: &Record,
         version: Option<String>,
     ) {
         self.look(&draft);
@@ -137,7 +137,7 @@ pub(crate) fn document(bytes: &[u8], import: &mut Import) -> Option<String> {
 }
 
 /// A record that is a piece of a document.
-pub(crate) fn piece(text: &str, number: u64) -> Record<'static> {
+pub(crate) fn piece(text: &str, number: u64) -> Record {
     Record {
         text: text.to_owned(),
         original: None,

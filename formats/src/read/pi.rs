@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::import::{Import, Members, Record, read_records};
+use sessile_core::import::{Import, Lines, Members, Record, read_records};
 use sessile_core::json::quote;
 
 use super::{HIDDEN, Reading, VISIBLE, hide, metadata, time, usage, usage_json};
@@ -30,10 +30,10 @@ pub fn looks_like(head: &[u8]) -> bool {
 }
 
 /// Reads a session.
-pub fn read(stem: &str, bytes: &[u8]) -> Import {
+pub fn read(stem: &str, lines: &mut dyn Lines) -> Import {
     let mut import = Import::default();
     let mut tree = Tree { reading: Reading::new(FORMAT), ..Tree::default() };
-    read_records(bytes, "type", &mut import, |_, record| tree.take(&record));
+    read_records(lines, "type", &mut import, |_, record| tree.take(&record));
     tree.leave_branches();
     let stem = stem.rsplit('_').next().unwrap_or(stem);
     tree.reading.finish(&mut import, stem);
@@ -48,7 +48,7 @@ struct Tree {
 }
 
 impl Tree {
-    fn take(&mut self, record: &Record<'_>) {
+    fn take(&mut self, record: &Record) {
         let text = record.text.as_str();
         if text.starts_with('[') {
             return self.writes(record);
@@ -84,7 +84,7 @@ impl Tree {
     }
 
     /// A line of version 4: a list of writes, of which the entries are messages.
-    fn writes(&mut self, record: &Record<'_>) {
+    fn writes(&mut self, record: &Record) {
         for write in items(Some(&record.text)) {
             let entry =
                 ["entry", "value"].into_iter().find_map(|key| some(at(write, &[key]))).unwrap_or(write);
@@ -96,7 +96,7 @@ impl Tree {
     }
 
     /// Takes an entry, and says whether it has become a message.
-    fn entry(&mut self, text: &str, record: &Record<'_>, format: &str) -> bool {
+    fn entry(&mut self, text: &str, record: &Record, format: &str) -> bool {
         let get = |key| at(text, &[key]);
         let kind = text_at(text, &["type"]).unwrap_or_default();
         let id = text_at(text, &["id"]);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn branches_that_were_left_are_hidden_and_kept() {
         let lines = [HEAD.to_owned(), user("a", ""), user("b", "a"), user("c", "b"), user("d", "a")];
-        let import = read("stem", lines.join("\n").as_bytes());
+        let import = read("stem", &mut lines.join("\n").as_bytes());
         let session = &import.sessions[0];
         let hidden: Vec<bool> =
             session.messages.iter().map(|message| message.json.contains("\"hidden\":true")).collect();
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn an_answer_has_its_blocks_its_model_and_what_it_used() {
         let answer = r#"{"role":"assistant","content":[{"type":"thinking","thinking":"hm","thinkingSignature":"sig"},{"type":"toolCall","id":"t","name":"read","arguments":{"z":1.0,"a":null}}],"provider":"p","model":"m","usage":{"input":3,"output":2,"cacheRead":1,"cacheWrite":0,"cost":{"total":0.5}},"stopReason":"toolUse"}"#;
-        let import = read("stem", [HEAD, &entry("a", "", answer)].join("\n").as_bytes());
+        let import = read("stem", &mut [HEAD, &entry("a", "", answer)].join("\n").as_bytes());
         let session = &import.sessions[0];
         assert_eq!((session.model.as_deref(), session.provider.as_deref()), (Some("m"), Some("p")));
         assert_eq!((session.usage[0].input, session.usage[0].cost.as_deref()), (Some(3), Some("0.5")));
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn the_first_version_has_no_ids_and_no_branches() {
         let line = r#"{"type":"message","timestamp":"2026-01-02T03:04:06.000Z","message":{"role":"user","content":"hi"}}"#;
-        let import = read("stem", [HEAD, line, line].join("\n").as_bytes());
+        let import = read("stem", &mut [HEAD, line, line].join("\n").as_bytes());
         let session = &import.sessions[0];
         assert_eq!(session.messages.len(), 2);
         assert!(session.messages.iter().all(|message| !message.json.contains("hidden")));
@@ -306,7 +306,7 @@ mod tests {
             user("a", "")
         );
         assert!(looks_like(head.as_bytes()));
-        let import = read("stem", [head, &write].join("\n").as_bytes());
+        let import = read("stem", &mut [head, &write].join("\n").as_bytes());
         let session = &import.sessions[0];
         assert_eq!((session.id.as_str(), session.messages.len(), session.extra.len()), ("s4", 1, 2));
     }

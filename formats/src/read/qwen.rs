@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sessile_core::import::{Import, ImportedUsage, Members, Record, read_records};
+use sessile_core::import::{Import, ImportedUsage, Lines, Members, Record, read_records};
 use sessile_core::json::quote;
 
 use super::{HIDDEN, Reading, VISIBLE, gemini, hide, metadata, time, usage, usage_json};
@@ -27,13 +27,13 @@ pub fn looks_like(head: &[u8]) -> bool {
 }
 
 /// Reads a session.
-pub fn read(stem: &str, bytes: &[u8]) -> Import {
+pub fn read(stem: &str, lines: &mut dyn Lines) -> Import {
     let mut import = Import::default();
     let mut reading = Reading::new(FORMAT);
     reading.session.metadata = metadata(FORMAT, &[]);
     let mut parents: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut leaf = None;
-    read_records(bytes, "sessionId", &mut import, |_, record| {
+    read_records(lines, "sessionId", &mut import, |_, record| {
         if let Some(id) = text_at(&record.text, &["uuid"]) {
             parents.entry(id.clone()).or_insert_with(|| text_at(&record.text, &["parentUuid"]));
             leaf = Some(id);
@@ -54,7 +54,7 @@ pub fn read(stem: &str, bytes: &[u8]) -> Import {
     import
 }
 
-fn take(reading: &mut Reading, record: &Record<'_>) {
+fn take(reading: &mut Reading, record: &Record) {
     let text = record.text.as_str();
     let get = |key| at(text, &[key]);
     let session = &mut reading.session;
@@ -137,7 +137,7 @@ mod tests {
             line("t", "c", "system", r#""subtype":"custom_title","systemPayload":{"customTitle":"T"}"#),
         ];
         assert!(looks_like(lines[0].as_bytes()));
-        let import = read("stem", lines.join("\n").as_bytes());
+        let import = read("stem", &mut lines.join("\n").as_bytes());
         let session = &import.sessions[0];
         let hidden: Vec<bool> =
             session.messages.iter().map(|message| message.json.contains("\"hidden\":true")).collect();
