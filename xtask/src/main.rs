@@ -61,6 +61,7 @@ fn run(args: &[String]) -> Result<()> {
         ["test"] => {
             build(Missing::Fail)?;
             packages::package()?;
+            packages::readers()?;
             cargo(&["test", "--quiet"])?;
             // In a build of its own, which nothing else takes anything from: the core with faults in it.
             cargo(&[
@@ -78,6 +79,7 @@ fn run(args: &[String]) -> Result<()> {
         // Names and options of cargo's tests say nothing to the others.
         ["test", rest @ ..] => {
             build(Missing::Fail)?;
+            packages::readers()?;
             cargo(&[&["test", "--quiet"], rest].concat())
         }
         ["torture", rest @ ..] => {

@@ -47,6 +47,20 @@ pub(crate) fn test() -> Result<()> {
     execute(Python::command().args(["-m", "pytest", "--quiet"]))
 }
 
+/// Sets up the readers of other agents, which read what is exported to their formats.
+pub(crate) fn readers() -> Result<()> {
+    node()?;
+    let folder = root().join("cli/tests/readers");
+    let wanted = text_of(&folder, &["package.json"])? + &said(Command::new("node").arg("--version"))?;
+    stamped(&folder.join("node_modules"), &wanted, || {
+        // No scripts of theirs run. Their programs want a newer Node, which npm would remark.
+        let install =
+            ["install", "--ignore-scripts", "--no-package-lock", "--silent", "--no-audit", "--no-fund"];
+        execute(Node::npm()?.current_dir(&folder).args(install))
+    })?;
+    Python::install_frameworks()
+}
+
 /// Sets up what is measured beside the store, in folders of `bench`.
 ///
 /// SQLite for Node is compiled here where no built one can be had, and left out where that fails: the report says so.
