@@ -177,7 +177,7 @@ fn the_database_and_the_older_tree_of_opencode_are_read() {
 fn every_real_file_of_the_others_comes_in_whole() {
     // Messages of the files, by format; what is no conversation is skipped and says so.
     for (format, files, messages, skipped) in
-        [("gemini", 11, 64, 0), ("qwen", 3, 12, 0), ("goose", 1, 4, 0), ("cline", 5, 36, 3)]
+        [("gemini", 11, 64, 0), ("qwen", 3, 13, 0), ("goose", 1, 4, 0), ("cline", 5, 36, 3)]
     {
         let place = Place::new();
         let folder = match format {
@@ -387,6 +387,70 @@ fn lines_that_no_message_can_hold_cost_only_themselves() {
     }
     let wanted = [&whole[..2], &whole[4..]].concat().concat();
     assert!(place.exported("codex", "a") == wanted);
+}
+
+/// A line of pi, version 3.
+fn entry(id: &str, parent: &str) -> String {
+    let parent = if parent.is_empty() { "null".to_owned() } else { format!("\"{parent}\"") };
+    format!(
+        "{{\"type\":\"message\",\"id\":\"{id}\",\"parentId\":{parent},\"timestamp\":\"2026-01-02T03:04:06.000Z\",\
+         \"message\":{{\"role\":\"user\",\"content\":\"says {id}\"}}}}\n"
+    )
+}
+
+const HEAD: &str = "{\"type\":\"session\",\"version\":3,\"id\":\"tree\",\"timestamp\":\"2026-01-02T03:04:05.000Z\",\"cwd\":\"/p\"}\n";
+
+/// The ids of the messages that a session shows.
+fn shown(place: &Place, id: &str) -> String {
+    let messages = place.messages(id);
+    let shown = messages.iter().filter(|message| message["hidden"] != true);
+    shown.filter_map(|message| message["id"].as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn branches_are_forks_and_come_back_byte_for_byte() {
+    let place = Place::new();
+    let label = "{\"type\":\"label\",\"id\":\"l\",\"parentId\":\"d\",\"timestamp\":\"2026-01-02T03:04:07.000Z\",\"targetId\":\"b\"}\n";
+    let text = [
+        HEAD.to_owned(),
+        entry("a", ""),
+        entry("b", "a"),
+        entry("c", "b"),
+        entry("d", "a"),
+        label.to_owned(),
+    ]
+    .concat();
+    let path = place.file("2026_tree.jsonl", &text);
+    let summary = place.ok(&["import", "pi", &path]);
+    assert_eq!(summary["session_ids"], serde_json::json!(["tree", "tree/branch-c"]), "{summary}");
+    assert_eq!(summary["problems"].as_array().unwrap().len(), 0, "{summary}");
+    assert_eq!(shown(&place, "tree"), "a d");
+    assert_eq!(shown(&place, "tree/branch-c"), "a b c");
+    // It is a fork: what both have is there once.
+    let branch = place.ok(&["info", "tree/branch-c"]);
+    assert_eq!(
+        (branch["fork_point"].as_u64(), branch["parent"].as_str()),
+        (Some(1), Some("tree")),
+        "{branch}"
+    );
+    check_again(&place, "pi", Path::new(&path), &serde_json::json!({ "messages": { "new": 7 } }));
+    assert_eq!(place.exported("pi", "tree"), text);
+    // A branch alone is what leads to its end, and all of them are in the file of their session.
+    let alone = place.exported("pi", "tree/branch-c");
+    assert_eq!(alone.lines().skip(1).collect::<Vec<_>>(), text.lines().skip(1).take(3).collect::<Vec<_>>());
+    assert!(!alone.contains("\"id\":\"tree\""), "{alone}");
+    let all = place.ok(&["export", "pi", "--into", "out"]);
+    assert_eq!(all["session_ids"], serde_json::json!(["tree"]), "{all}");
+
+    // The agent has gone back to the branch and on with it; the other one was left.
+    let grown = [text, entry("e", "c")].concat();
+    place.file("2026_tree.jsonl", &grown);
+    let summary = place.ok(&["import", "pi", &path]);
+    assert_eq!(summary["session_ids"], serde_json::json!(["tree", "tree/branch-d"]), "{summary}");
+    assert_eq!(shown(&place, "tree"), "a b c e");
+    assert_eq!(shown(&place, "tree/branch-d"), "a d");
+    assert_eq!(shown(&place, "tree/branch-c"), "a b c", "what was a branch once stays");
+    assert_eq!(place.exported("pi", "tree"), grown);
 }
 
 #[test]

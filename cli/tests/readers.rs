@@ -161,6 +161,25 @@ fn sessions_of_codex_are_read_by_the_session_functions_of_the_claude_sdk() {
     }
 }
 
+#[test]
+fn a_branch_that_was_left_is_a_session_that_pi_reads() {
+    let place = Place::new();
+    let entry = |id: &str, parent: &str| {
+        format!(
+            "{{\"type\":\"message\",\"id\":\"{id}\",\"parentId\":\"{parent}\",\"timestamp\":\"2026-01-02T03:04:06.000Z\",\
+             \"message\":{{\"role\":\"user\",\"content\":\"says {id}\",\"timestamp\":1}}}}\n"
+        )
+    };
+    let head = "{\"type\":\"session\",\"version\":3,\"id\":\"tree\",\"timestamp\":\"2026-01-02T03:04:05.000Z\",\"cwd\":\"/p\"}\n";
+    let first = entry("aaaaaaaa", "").replace("\"\",", "null,");
+    let text = [head, &first, &entry("bbbbbbbb", "aaaaaaaa"), &entry("cccccccc", "aaaaaaaa")].concat();
+    json(&place, &["import", "pi", &place.file("2026_tree.jsonl", text)]);
+    for (id, wanted) in [("tree", "cccccccc"), ("tree/branch-bbbbbbbb", "bbbbbbbb")] {
+        let (_, told, _) = read_with_pi(&export(&place, "pi", id));
+        assert_eq!(told.texts, ["says aaaaaaaa".to_owned(), format!("says {wanted}")], "{id}");
+    }
+}
+
 /// pi keeps on showing what a compaction stands for; Claude Code begins with the summary.
 #[test]
 fn a_compacted_session_is_read_as_the_others_read_their_own() {

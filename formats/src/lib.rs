@@ -18,6 +18,11 @@ pub use text::{Weight, lift, unlift};
 
 use sessile_core::import::{Import, Lines, Members, claude};
 
+/// Whether a session is a branch of another that its file has left: [`write::write`] of that one has its lines too.
+pub fn is_branch(id: &str) -> bool {
+    id.contains(read::tree::BRANCH)
+}
+
 /// A format of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {

@@ -98,6 +98,8 @@ impl Export<'_> {
             sessions = self.all(|session| came_from(session, target.name()))?;
             let is_child = |session: &Session| session.id.contains('/') && session.facts.parent.is_some();
             sessions.retain(|session| target != Target::Format(Format::Claude) || !is_child(session));
+            // Its session's file has a branch's lines too.
+            sessions.retain(|session| !sessile_formats::is_branch(&session.id));
         }
         if sessions.is_empty() {
             let name = target.name();

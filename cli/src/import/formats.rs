@@ -272,7 +272,11 @@ fn unfolded(file: &Path) -> Result<Vec<u8>> {
 
 /// Facts that stand beside a file, or in its place.
 fn improve(format: Format, file: &Path, import: &mut Import) {
+    let before = import.sessions.first().map(|session| session.id.clone());
     for session in &mut import.sessions {
+        if sessile_formats::is_branch(&session.id) {
+            continue;
+        }
         match format {
             Format::Codex => {
                 if let Some(title) = codex_name(file, &session.id) {
@@ -300,6 +304,13 @@ fn improve(format: Format, file: &Path, import: &mut Import) {
             Format::Cline => describe_cline(file, session),
             _ => {}
         }
+    }
+    // Branches are named after the session that they are of.
+    let now = import.sessions.first().map(|session| session.id.clone());
+    let (Some(before), Some(now)) = (before, now) else { return };
+    for branch in import.sessions.iter_mut().filter(|session| sessile_formats::is_branch(&session.id)) {
+        branch.id = branch.id.replacen(&before, &now, 1);
+        branch.parent = Some(now.clone());
     }
 }
 

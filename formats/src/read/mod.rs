@@ -7,6 +7,7 @@ pub mod goose;
 pub mod opencode;
 pub mod pi;
 pub mod qwen;
+pub(crate) mod tree;
 
 use sessile_core::import::{
     Import, ImportedExtra, ImportedMessage, ImportedSession, ImportedUsage, Members, Place, Record,

@@ -1,15 +1,14 @@
 //! Sessions of pi: JSON lines, from version 2 on with ids and parents that make a tree.
 //!
 //! Entries that say something become messages, in the order of the file; everything else is an extra line. The last entry
-//! of the file is the leaf: messages that do not lead to it stand in branches that were left, and are hidden. `parent` of
-//! a message is its entry's. Version 4 stores writes, several to a line; it is read only.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! of the file is the leaf: messages that do not lead to it stand in branches that were left (`tree.rs`). `parent` of a
+//! message is its entry's. Version 4 stores writes, several to a line; it is read only.
 
 use sessile_core::import::{Import, Lines, Members, Record, read_records};
 use sessile_core::json::quote;
 
-use super::{HIDDEN, Reading, VISIBLE, hide, metadata, time, usage, usage_json};
+use super::tree::Tree;
+use super::{Reading, VISIBLE, metadata, time, usage, usage_json};
 use crate::draft::{Draft, call, list, opaque, part, result};
 use crate::text::{at, items, name, scope, some, text_at};
 
@@ -32,22 +31,21 @@ pub fn looks_like(head: &[u8]) -> bool {
 /// Reads a session.
 pub fn read(stem: &str, lines: &mut dyn Lines) -> Import {
     let mut import = Import::default();
-    let mut tree = Tree { reading: Reading::new(FORMAT), ..Tree::default() };
-    read_records(lines, "type", &mut import, |_, record| tree.take(&record));
-    tree.leave_branches();
+    let mut entries = Entries { reading: Reading::new(FORMAT), ..Entries::default() };
+    read_records(lines, "type", &mut import, |_, record| entries.take(&record));
     let stem = stem.rsplit('_').next().unwrap_or(stem);
-    tree.reading.finish(&mut import, stem);
+    entries.reading.finish(&mut import, stem);
+    entries.tree.part(&mut import);
     import
 }
 
 #[derive(Default)]
-struct Tree {
+struct Entries {
     reading: Reading,
-    parents: BTreeMap<String, Option<String>>,
-    leaf: Option<String>,
+    tree: Tree,
 }
 
-impl Tree {
+impl Entries {
     fn take(&mut self, record: &Record) {
         let text = record.text.as_str();
         if text.starts_with('[') {
@@ -105,8 +103,7 @@ impl Tree {
             return false;
         }
         if let Some(id) = &id {
-            self.parents.insert(id.clone(), text_at(text, &["parentId"]));
-            self.leaf = Some(id.clone());
+            self.tree.add(id.clone(), text_at(text, &["parentId"]));
         }
         let stamp = time(get("timestamp"));
         self.reading.saw(stamp);
@@ -190,21 +187,6 @@ impl Tree {
         }
         draft
     }
-
-    /// Hides what does not lead to the leaf.
-    fn leave_branches(&mut self) {
-        let mut path = BTreeSet::new();
-        let mut next = self.leaf.clone();
-        while let Some(id) = next.filter(|id| path.insert(id.clone())) {
-            next = self.parents.get(&id).cloned().flatten();
-        }
-        for message in &mut self.reading.session.messages {
-            let is_left = self.parents.contains_key(&message.key) && !path.contains(&message.key);
-            if is_left {
-                hide(message, HIDDEN);
-            }
-        }
-    }
 }
 
 /// The parts of a content: a text or blocks.
@@ -263,18 +245,63 @@ mod tests {
         entry(id, parent, r#"{"role":"user","content":"hi"}"#)
     }
 
+    /// Ids of messages, with a `-` before the hidden ones.
+    fn told(session: &sessile_core::import::ImportedSession) -> String {
+        let tell = |message: &sessile_core::import::ImportedMessage| {
+            format!("{}{}", if message.json.contains("\"hidden\":true") { "-" } else { "" }, message.key)
+        };
+        session.messages.iter().map(tell).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn branches_that_were_left_are_hidden_and_kept() {
-        let lines = [HEAD.to_owned(), user("a", ""), user("b", "a"), user("c", "b"), user("d", "a")];
+    fn branches_that_were_left_are_forks_and_hidden_in_their_session() {
+        // Two branches behind b, of which the first parts once more, and the one that counts.
+        let lines = [
+            HEAD.to_owned(),
+            user("a", ""),
+            user("b", "a"),
+            user("c", "b"),
+            user("d", "c"),
+            user("e", "c"),
+            user("f", "b"),
+            user("g", "b"),
+        ];
         let import = read("stem", &mut lines.join("\n").as_bytes());
         let session = &import.sessions[0];
-        let hidden: Vec<bool> =
-            session.messages.iter().map(|message| message.json.contains("\"hidden\":true")).collect();
-        assert_eq!(hidden, [false, true, true, false]);
+        assert_eq!(told(session), "a b -c -d -e -f g");
         assert_eq!((session.parent.as_deref(), session.scope.as_deref()), (Some("abc"), Some("/p")));
         let back: Vec<String> =
             session.messages.iter().map(|message| regenerate(FORMAT, &message.json).unwrap()).collect();
         assert_eq!(back, lines[1..]);
+        let branches: Vec<_> = import.sessions[1..]
+            .iter()
+            .map(|branch| (branch.id.as_str(), branch.shared, told(branch), branch.parent.as_deref()))
+            .collect();
+        assert_eq!(
+            branches,
+            [
+                ("s/branch-f", 2, "a b f".to_owned(), Some("s")),
+                ("s/branch-e", 2, "a b c e".to_owned(), Some("s")),
+                ("s/branch-d", 2, "a b c d".to_owned(), Some("s")),
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_that_are_each_others_parents_end() {
+        let lines =
+            [HEAD.to_owned(), user("a", "b"), user("b", "a"), user("c", ""), user("d", "d"), user("e", "c")];
+        let import = read("stem", &mut lines.join("\n").as_bytes());
+        assert_eq!(told(&import.sessions[0]), "-a -b c -d e");
+    }
+
+    #[test]
+    fn many_branches_are_hidden_messages() {
+        let mut lines = vec![HEAD.to_owned(), user("a", "")];
+        lines.extend((0..200).map(|n| user(&format!("b{n}"), "a")));
+        let import = read("stem", &mut lines.join("\n").as_bytes());
+        assert_eq!((import.sessions.len(), import.problems.len()), (65, 1));
+        assert!(import.problems[0].what.starts_with("199 branches were left, of which 64"));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Sessions of qwen-code: JSON lines in the envelope of Claude Code with contents of the Gemini API. Read only.
 //!
-//! Lines make a tree by `parentUuid`; the last line is the leaf. What does not lead to it was left by a rewind: it is hidden.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Lines make a tree by `parentUuid`; the last line is the leaf. What does not lead to it was left by a rewind (`tree.rs`).
 
 use sessile_core::import::{Import, ImportedUsage, Lines, Members, Record, read_records};
 use sessile_core::json::quote;
 
-use super::{HIDDEN, Reading, VISIBLE, gemini, hide, metadata, time, usage, usage_json};
+use super::tree::Tree;
+use super::{Reading, VISIBLE, gemini, metadata, time, usage, usage_json};
 use crate::draft::Draft;
 use crate::text::{at, name, number_at, scope, text_at};
 
@@ -31,26 +30,15 @@ pub fn read(stem: &str, lines: &mut dyn Lines) -> Import {
     let mut import = Import::default();
     let mut reading = Reading::new(FORMAT);
     reading.session.metadata = metadata(FORMAT, &[]);
-    let mut parents: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let mut leaf = None;
+    let mut tree = Tree::default();
     read_records(lines, "sessionId", &mut import, |_, record| {
         if let Some(id) = text_at(&record.text, &["uuid"]) {
-            parents.entry(id.clone()).or_insert_with(|| text_at(&record.text, &["parentUuid"]));
-            leaf = Some(id);
+            tree.add(id, text_at(&record.text, &["parentUuid"]));
         }
         take(&mut reading, &record);
     });
-    let mut path = BTreeSet::new();
-    while let Some(id) = leaf.filter(|id| path.insert(id.clone())) {
-        leaf = parents.get(&id).cloned().flatten();
-    }
-    for message in &mut reading.session.messages {
-        let id = message.key.split('#').next().unwrap_or_default();
-        if parents.contains_key(id) && !path.contains(id) {
-            hide(message, HIDDEN);
-        }
-    }
     reading.finish(&mut import, stem);
+    tree.part(&mut import);
     import
 }
 

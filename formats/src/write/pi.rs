@@ -1,6 +1,6 @@
 //! Sessions of pi, version 3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sessile_core::Session;
 use sessile_core::export::iso_utc;
@@ -8,18 +8,25 @@ use sessile_core::import::fingerprint;
 use sessile_core::json::quote;
 
 use super::{Block, Lost, Records, Said, Speaker, Turn, Written, arguments_object, lose, turns, uuid};
-use crate::text::text_at;
+use crate::regenerate;
+use crate::text::{at, text_at};
 
 /// Writes a session.
 pub(super) fn write(session: &Session, said: &[Said]) -> Written {
     let mut lost = Lost::new();
     let Records { lines, kept, others } = Records::of("pi", said);
     let is_own = lines.iter().any(|(_, line)| text_at(line, &["type"]).as_deref() == Some("session"));
-    let id = if is_own { session.id.clone() } else { uuid(&session.id) };
+    let is_kept = is_own && session.facts.fork_point.is_none();
+    let id = if is_kept { session.id.clone() } else { uuid(&session.id) };
     let facts = &session.facts;
     let made = turns(if is_own { others } else { said.iter().collect() }, &mut lost);
-    let lines: Vec<String> =
+    let mut lines: Vec<String> =
         if is_own { lines.into_iter().map(|(_, line)| line).collect() } else { Vec::new() };
+    // A fork has what leads to its last message, and not what has come elsewhere since.
+    if facts.fork_point.is_some() {
+        lines = leading_to(lines, said);
+        super::rename(&mut lines, "id", "\"type\":\"session\"", &uuid(&session.id));
+    }
     let leaf = lines
         .iter()
         .rev()
@@ -51,6 +58,21 @@ pub(super) fn write(session: &Session, said: &[Said]) -> Written {
         made: made.len() as u64,
         lost,
     }
+}
+
+/// The lines that lead to the last message, and those that are no entries.
+fn leading_to(lines: Vec<String>, said: &[Said]) -> Vec<String> {
+    let is_entry = |line: &String| text_at(line, &["type"]).as_deref() != Some("session");
+    let id = |line: &String| text_at(line, &["id"]).filter(|_| is_entry(line));
+    let parents: BTreeMap<String, Option<String>> =
+        lines.iter().filter_map(|line| Some((id(line)?, text_at(line, &["parentId"])))).collect();
+    let visible = said.iter().rev().filter(|one| at(&one.json, &["hidden"]) != Some("true"));
+    let mut next = visible.filter_map(|one| regenerate("pi", &one.json)).find_map(|line| id(&line));
+    let mut path = BTreeSet::new();
+    while let Some(id) = next.filter(|id| path.insert(id.clone())) {
+        next = parents.get(&id).cloned().flatten();
+    }
+    lines.into_iter().filter(|line| id(line).is_none_or(|id| path.contains(&id))).collect()
 }
 
 struct Tree<'a> {
