@@ -114,6 +114,9 @@ impl Rollout {
                     self.answer(at, block, lost);
                 }
                 self.count(turn);
+                if turn.cost.is_some() {
+                    lose(lost, "costs of answers");
+                }
             }
             Speaker::Tool => {
                 for block in &turn.blocks {
