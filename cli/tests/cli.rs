@@ -14,7 +14,7 @@ mod place;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use place::Place;
@@ -152,7 +152,7 @@ fn a_grown_file_adds_only_its_new_lines() {
 #[test]
 fn messages_hidden_by_a_revert_are_not_imported_again() {
     let place = Place::new();
-    let path = place.file("s1.jsonl", &entries("s1", 6));
+    let path = place.file("s1.jsonl", entries("s1", 6));
     import(&place, &path);
     place.ok(&["revert", "s1", "--to", "2"]);
     place.ok(&["set", "s1", "--meta", "null"]);
@@ -229,7 +229,7 @@ fn a_bad_line_is_reported_and_the_rest_is_imported() {
 #[test]
 fn what_is_no_session_is_skipped_and_named() {
     let place = Place::new();
-    place.file("in/s1.jsonl", &entries("s1", 1));
+    place.file("in/s1.jsonl", entries("s1", 1));
     place.file("in/notes.jsonl", "{\"a\":1}\n");
     place.file("in/deep/empty.jsonl", "");
     place.file("in/deep/readme.md", "not looked at");
@@ -243,10 +243,10 @@ fn what_is_no_session_is_skipped_and_named() {
 #[test]
 fn a_sub_agent_belongs_to_its_parent() {
     let place = Place::new();
-    place.file("in/s1.jsonl", &entries("s1", 2));
+    place.file("in/s1.jsonl", entries("s1", 2));
     place.file(
         "in/s1/subagents/agent-7.jsonl",
-        &entries("s1", 1).replace("Sidechain\":false", "Sidechain\":true"),
+        entries("s1", 1).replace("Sidechain\":false", "Sidechain\":true"),
     );
     place.file(
         "in/s1/subagents/agent-7.meta.json",
@@ -269,7 +269,7 @@ fn a_sub_agent_belongs_to_its_parent() {
 #[test]
 fn imported_sessions_keep_their_times_and_a_title_chosen_here() {
     let place = Place::new();
-    let path = place.file("s1.jsonl", &entries("s1", 2));
+    let path = place.file("s1.jsonl", entries("s1", 2));
     import(&place, &path);
     let session = place.json(&["info", "s1"]);
     assert_eq!(
@@ -288,10 +288,10 @@ fn imported_sessions_keep_their_times_and_a_title_chosen_here() {
 #[test]
 fn a_session_in_the_trash_is_not_imported_into() {
     let place = Place::new();
-    let path = place.file("s1.jsonl", &entries("s1", 1));
+    let path = place.file("s1.jsonl", entries("s1", 1));
     import(&place, &path);
     place.ok(&["rm", "s1"]);
-    place.file("s1.jsonl", &entries("s1", 2));
+    place.file("s1.jsonl", entries("s1", 2));
     let reason = import(&place, &path)["problems"][0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("s1") && reason.contains("restore"), "{reason}");
 }
@@ -756,7 +756,7 @@ fn the_demo_loses_nothing_that_was_acknowledged() {
     assert!(figures["acknowledged_before_kill"].as_u64().unwrap() >= 25);
     assert_eq!(fs::read_dir(&place.directory).unwrap().count(), 0, "its directory is gone");
 
-    let corpus = place.file("in/s1.jsonl", &entries("s1", 9));
+    let corpus = place.file("in/s1.jsonl", entries("s1", 9));
     let told = place.ok(&["demo", corpus.strip_suffix("/s1.jsonl").unwrap(), "--keep"]);
     assert!(told.contains("9 messages forked") && told.contains("All is well"), "{told}");
     let store = told.lines().last().unwrap().split(' ').nth(6).unwrap().to_owned();

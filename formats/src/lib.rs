@@ -93,8 +93,9 @@ impl Format {
             let members = str::from_utf8(line).ok().map(str::trim).and_then(Members::parse);
             let has = |members: &Members<'_>, key| members.get(key).is_some();
             members.is_some_and(|members| {
-                !["messages", "conversation"].iter().any(|key| has(&members, key))
-                    && !(has(&members, "session") && has(&members, "items"))
+                let is_document = ["messages", "conversation"].iter().any(|key| has(&members, key))
+                    || (has(&members, "session") && has(&members, "items"));
+                !is_document
             })
         };
         match self {
