@@ -534,9 +534,11 @@ fn files_of_formats_that_are_not_known_are_left_out_and_named() {
     );
 }
 
-/// What real sessions lose on the way to each other format: how many messages are written, and what is reported. A loss
-/// that comes or goes is a change of this table.
-const LOSSES: [(&str, &str, &[(&str, u64, &str)]); 4] = [
+/// To which format, how many messages are written, and what is reported.
+type Loss = (&'static str, u64, &'static str);
+
+/// What real sessions lose on the way to each other format. A loss that comes or goes is a change of this table.
+const LOSSES: [(&str, &str, &[Loss]); 4] = [
     (
         "opencode",
         "07-fe4e0ea90c-1.json",
