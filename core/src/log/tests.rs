@@ -728,6 +728,20 @@ fn messages_that_cannot_be_read_keep_their_places_on_both_sides_of_a_hidden_reve
 }
 
 #[test]
+fn a_hidden_revert_moves_the_first_message_behind_it_and_changes_no_other() {
+    let mut made = Made::new();
+    made.messages(5, 10).grow(2, 12, "!").revert(3).messages(2, 10).check();
+    // The revert alone.
+    let mut disk = made.spoiled(&[7]);
+    let log = whole(&mut disk);
+    let stored = log.messages(&mut disk, &[(1, 9)], usize::MAX).unwrap();
+    let parents: Vec<_> = stored.iter().map(|stored| (stored.seq, stored.parent)).collect();
+    assert_eq!(parents, [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 3), (7, 6)]);
+    assert_eq!((log.changes(), text_of(&stored[1])), (1, "2".into()));
+    assert!(stored[1].json.contains("2.xxxxxxxxxx!"), "changed before the checkpoint");
+}
+
+#[test]
 fn what_came_between_a_state_and_its_checkpoint_counts_once_behind_damage() {
     let mut made = Made::new();
     made.messages(3, 10);
