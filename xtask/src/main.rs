@@ -8,6 +8,7 @@
 
 mod audit;
 mod component;
+mod coverage;
 mod fuzz;
 mod packages;
 
@@ -31,6 +32,7 @@ cargo xtask <command>
   package  make what is published, in target/package
   audit    check licences, sources and known vulnerabilities of what this is made with
   fuzz     libFuzzer on the targets of fuzz/: [TARGET...] [--seconds N] [--minimise]
+  coverage branches of framing, fold and recovery that tests meet; needs nightly and cargo-llvm-cov
   bless    rewrite the golden files that the tests compare with
 ";
 
@@ -91,6 +93,7 @@ fn run(args: &[String]) -> Result<()> {
         ["lint"] => lint(),
         ["audit"] => audit::audit(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["coverage"] => coverage::run(),
         ["bless"] => {
             build(Missing::Note)?;
             execute(
