@@ -96,7 +96,12 @@ pub fn check_id(what: &str, id: &str) -> Result<()> {
 
 /// 128 bits that stand for a text of any form.
 pub fn fingerprint(text: &str) -> u128 {
-    Sha256::digest(text.as_bytes()).iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+    fingerprint_bytes(text.as_bytes())
+}
+
+/// 128 bits that stand for any bytes.
+pub fn fingerprint_bytes(bytes: &[u8]) -> u128 {
+    Sha256::digest(bytes).iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
 /// 26 characters for 128 bits.

@@ -29,6 +29,7 @@ pub mod planted;
 mod planted;
 mod record;
 mod scan;
+mod search;
 mod store;
 mod table;
 

@@ -30,6 +30,14 @@ pub const PAGE_MESSAGES_MAX: u32 = 10_000;
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Most sessions of one page of a list.
 pub const PAGE_SESSIONS_MAX: u32 = 10_000;
+/// The beginning of a message that is searched, in bytes of its text.
+pub const SEARCH_BYTES_MAX: usize = 1024 * 1024;
+/// Longest query of a search, in bytes.
+pub const QUERY_BYTES_MAX: usize = 4096;
+/// Most words of a query.
+pub const QUERY_WORDS_MAX: usize = 64;
+/// Most hits of one page of a search.
+pub const PAGE_HITS_MAX: u32 = 1000;
 /// Most generations of one session.
 pub const GENERATIONS_MAX: u32 = 999_999;
 /// Most segments that a fork is made of.

@@ -4,7 +4,7 @@
 //! truth, others append to it at any time, and dropping a [`Log`] loses nothing.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::value::RawValue;
 
@@ -15,7 +15,7 @@ use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, DAMAGE_RUN_BYTES_
 use crate::message::Draft;
 use crate::path::Path;
 use crate::planted::{Planted, planted};
-use crate::record::{CheckRecord, MARKER, Record, leading_record, occurrences};
+use crate::record::{CheckRecord, MARKER, Record, checksum, leading_record, occurrences};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
 
@@ -124,6 +124,20 @@ pub struct Stored {
     pub updated_at: u64,
     /// The message.
     pub json: String,
+}
+
+/// Where a message lies in its log, for whoever comes back to it: records never move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The first byte of the message as it was appended.
+    pub from: u64,
+    /// How many bytes it has.
+    pub len: u64,
+    /// Their checksum.
+    pub sum: u32,
+    /// Ranges of the log, by their first byte and their length, in which every record that would change the message
+    /// counts.
+    pub changes: Vec<(u64, u64)>,
 }
 
 /// What became of an append.
@@ -574,6 +588,89 @@ impl Log {
         merged.into_iter().map(&mut read).collect::<Result<_>>().map(Pieces)
     }
 
+    /// The messages from `first` to `last`, which the index must cover, and where they lie. Those that cannot be read
+    /// are left out. Ends early behind the record that takes the answer past `bytes_max`.
+    pub fn placed(
+        &self,
+        host: &mut impl Host,
+        (first, last): (u64, u64),
+        bytes_max: usize,
+    ) -> Result<Vec<(Stored, Place)>> {
+        let index = &self.folded.index;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut rest = index.within(first, last);
+        while !rest.is_empty() && bytes < bytes_max {
+            // Whole records, so that each is read once.
+            let (mut taken, mut taken_bytes) = (0, 0);
+            for record in rest.chunk_by(|one, next| one.span == next.span) {
+                taken += record.len();
+                taken_bytes += record.first().map_or(0, |entry| entry.span.len);
+                if taken_bytes >= CHUNK_BYTES {
+                    break;
+                }
+            }
+            let Some((batch, behind)) = rest.split_at_checked(taken) else { break };
+            rest = behind;
+            let spans = batch.iter().flat_map(|entry| {
+                std::iter::once(entry.span)
+                    .chain(index.changes.get(&entry.seq).into_iter().flatten().copied())
+            });
+            let pieces = self.pieces(host, spans.collect())?;
+            for record in batch.chunk_by(|one, next| one.span == next.span) {
+                bytes += pieces.place(record, index, &mut found);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads a message at its place in the log at `path`. `None` where it is no longer what was there.
+    pub fn read_place(host: &mut impl Host, path: &str, seq: u64, place: &Place) -> Result<Option<String>> {
+        let bytes = host.read_bytes(path, place.from, u32::try_from(place.len).unwrap_or(u32::MAX))?;
+        if checksum(&bytes) != place.sum {
+            return Ok(None);
+        }
+        let Ok(json) = String::from_utf8(bytes) else { return Ok(None) };
+        let mut draft = Draft::new(&json);
+        for (from, len) in &place.changes {
+            let bytes = read(host, path, *from, from + len)?;
+            for line in bytes.split(|byte| *byte == b'\n') {
+                match Record::parse(line) {
+                    Some((Record::Text(text), _)) if text.m == seq => drop(draft.push_text(&text)),
+                    Some((Record::Update(update), _)) if update.m == seq => draft.update(&update),
+                    Some(_) => {}
+                    None => return Ok(None),
+                }
+            }
+        }
+        Ok(Some(draft.finish()))
+    }
+
+    /// The messages that this log changes, from an index of the whole log, and the byte behind the beginning of the last
+    /// record that does.
+    pub fn changed(&self) -> (BTreeSet<u64>, u64) {
+        let changes = &self.folded.index.changes;
+        let last = changes.values().flatten().map(|span| span.from + 1).max();
+        (changes.keys().copied().collect(), last.unwrap_or(0))
+    }
+
+    /// The messages that records behind `from` change, and the byte behind the beginning of the last such record.
+    pub fn changed_since(&self, host: &mut impl Host, from: u64) -> Result<(BTreeSet<u64>, u64)> {
+        let (mut changed, mut last) = (BTreeSet::new(), 0);
+        let mut note = |record: &Record<'_>, _: Verdict, at: u64| {
+            let message = match record {
+                Record::Text(text) => text.m,
+                Record::Update(update) => update.m,
+                _ => return,
+            };
+            changed.insert(message);
+            last = at + 1;
+        };
+        if from < self.folded.end {
+            self.since(host, from, &mut note, &mut || false)?;
+        }
+        Ok((changed, last))
+    }
+
     /// Applies to messages that a fork has inherited, up to `last`, what this log has changed of them.
     pub fn change(&self, host: &mut impl Host, stored: &mut [Stored], last: u64) -> Result<()> {
         let index = &self.folded.index;
@@ -951,6 +1048,30 @@ fn parts(first: u64, last: u64, path: &Path) -> impl Iterator<Item = (u64, u64)>
 struct Pieces<'a>(Vec<(Span, Cow<'a, [u8]>)>);
 
 impl Pieces<'_> {
+    /// Adds the messages of one record, with their changes and where they lie. Returns how many bytes they have.
+    fn place(&self, entries: &[Entry], index: &Index, out: &mut Vec<(Stored, Place)>) -> usize {
+        let Some(span) = entries.first().map(|entry| entry.span) else { return 0 };
+        let Some((Record::Append(append), text)) = self.read(span) else { return 0 };
+        let mut bytes = 0;
+        for Entry { seq, item, id, parent, at: created_at, .. } in entries.iter().copied() {
+            let Some(json) = append.m.get(item as usize).copied() else { continue };
+            let Some(skip) = json.as_ptr().addr().checked_sub(text.as_ptr().addr()) else { continue };
+            let mut stored =
+                Stored { seq, id, parent, created_at, updated_at: created_at, json: json.to_owned() };
+            let spans = index.changes.get(&seq);
+            self.change(&mut stored, spans, None);
+            bytes += stored.json.len();
+            let place = Place {
+                from: span.from + skip as u64,
+                len: json.len() as u64,
+                sum: checksum(json.as_bytes()),
+                changes: joined(spans.into_iter().flatten()),
+            };
+            out.push((stored, place));
+        }
+        bytes
+    }
+
     /// Applies the records at `spans` to a message. Returns whether the text record that begins at `watched` applied.
     fn change(&self, stored: &mut Stored, spans: Option<&Vec<Span>>, watched: Option<u64>) -> bool {
         let Some(spans) = spans else { return false };
@@ -973,17 +1094,34 @@ impl Pieces<'_> {
         applied
     }
 
-    /// The record at `span`. What is still in memory was checked when it was folded, everything else is checked now.
     fn record(&self, span: Span) -> Option<Record<'_>> {
+        self.read(span).map(|(record, _)| record)
+    }
+
+    /// The record at `span`, and its text. What is still in memory was checked when it was folded, everything else is
+    /// checked now.
+    fn read(&self, span: Span) -> Option<(Record<'_>, &str)> {
         let place = self.0.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
         let (piece, piece_bytes) = self.0.get(place)?;
         let skip = usize::try_from(span.from - piece.from).ok()?;
         let bytes = piece_bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
         match piece_bytes {
-            Cow::Borrowed(_) => Some(Record::of_checked(std::str::from_utf8(bytes).ok()?)),
-            Cow::Owned(_) => Record::parse(bytes).map(|(record, _)| record),
+            Cow::Borrowed(_) => std::str::from_utf8(bytes).ok().map(|text| (Record::of_checked(text), text)),
+            Cow::Owned(_) => Record::parse(bytes),
         }
     }
+}
+
+/// Records that follow on each other, as ranges.
+fn joined<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for span in spans {
+        match ranges.last_mut() {
+            Some((from, len)) if *from + *len + 1 == span.from => *len += span.len + 1,
+            _ => ranges.push((span.from, span.len)),
+        }
+    }
+    ranges
 }
 
 /// Borrows a minified text as raw JSON.

@@ -26,6 +26,11 @@ const TRAILER_LEN: usize = 16;
 /// CRC-32C. Tables of 16 lanes are about as fast as the component can be without instructions of its own.
 static CASTAGNOLI: Crc<u32, crc::Table<16>> = Crc::<u32, crc::Table<16>>::new(&CRC_32_ISCSI);
 
+/// The checksum of any bytes.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CASTAGNOLI.checksum(bytes)
+}
+
 /// What a record is.
 #[derive(Debug)]
 pub enum Record<'a> {

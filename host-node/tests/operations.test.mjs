@@ -319,6 +319,35 @@ both("times are given as numbers or dates", async (store) => {
   }
 });
 
+both("messages are found by their words", async (store) => {
+  const { id } = await store.create({ title: "Fix the build", scope: "work" });
+  await store.append(id, [say("Why does the café close? 𝄞 全文検索"), say("It is open")]);
+  assert.deepEqual((await store.search({ query: "close" })).hits.map(({ seq }) => seq), [1]);
+  const updated = await store.updateSearch({ bytes: 1 << 20 });
+  assert.deepEqual([updated.more, updated.documents], [false, 3]);
+  const found = await store.search({
+    query: "CAFE 検索",
+    scope: "work",
+    session: id,
+    role: "user",
+    since: new Date("2020-01-01"),
+    until: Date.now() + 60_000,
+    trashed: true,
+    hidden: true,
+    limit: 5,
+  });
+  assert.deepEqual(found.behind, { sessions: 0, bytes: 0 });
+  const [hit, ...more] = found.hits;
+  assert.deepEqual([hit.sessionId, hit.title, hit.seq, more], [id, "Fix the build", 1, []]);
+  assert.ok(hit.createdAt instanceof Date);
+  assert.deepEqual(hit.highlights.map(({ from, to }) => [...hit.snippet].slice(from, to).join("")), ["café", "検索"]);
+  const one = await store.search({ query: "open*", limit: 1 });
+  assert.equal(one.next, null);
+  const error = await failed(() => store.search({ query: "open", cursor: "x" }));
+  assert.ok(of("InvalidError")(error), String(error));
+  assert.deepEqual((await store.search({ query: "open", tool: "read_file" })).hits, []);
+});
+
 test("a request has the contract's names, and callers' values as they are", () => {
   const { count, finite, list, maybe, named, optional, record, required, time, value, write } = shapes;
   const part = record({ fileName: required(value), byteCount: optional(count) });

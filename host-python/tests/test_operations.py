@@ -497,3 +497,23 @@ def test_the_store_for_asyncio_has_them_too(root: Path) -> None:
             await store.get_counters()
 
     asyncio.run(work())
+
+
+def test_messages_are_found_by_their_words(root: Path) -> None:
+    with sessile.open(root) as store:
+        session = store.create(title="Fix the build", scope="work").id
+        store.append(session, [message("Why does the café close? 全文検索"), message("It is open")])
+        before = store.search(query="close")
+        assert [hit["seq"] for hit in before["hits"]] == [1]
+        while store.update_search(bytes=1 << 20)["more"]:
+            pass
+        since = datetime(2020, 1, 1, tzinfo=timezone.utc)
+        found = store.search(query="CAFE 検索", scope="work", session=session, role="user", since=since, limit=5)
+        assert found["behind"] == {"sessions": 0, "bytes": 0}
+        (hit,) = found["hits"]
+        assert (hit["session_id"], hit["title"], hit["created_at"].tzinfo) == (session, "Fix the build", timezone.utc)
+        marked = [hit["snippet"][mark["from"] : mark["to"]] for mark in hit["highlights"]]
+        assert marked == ["café", "検索"]
+        assert store.search(query="close", until=since)["hits"] == []
+        with pytest.raises(sessile.InvalidError, match="close it"):
+            store.search(query='"open')

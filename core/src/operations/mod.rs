@@ -17,6 +17,7 @@ pub mod retention;
 pub mod runs;
 pub mod salvage;
 mod schedule;
+pub mod search;
 pub mod sessions;
 pub mod threads;
 pub mod usage;
@@ -109,6 +110,8 @@ operations! {
     runs::ListRuns,
     runs::RenewRun,
     salvage::SalvageSession,
+    search::Search,
+    search::UpdateSearch,
     sessions::CountSessions,
     sessions::DirectoryScope,
     sessions::ReadView,

@@ -69,7 +69,7 @@ struct Duplicates {
 struct Orphan {
     file: String,
     bytes: u64,
-    /// `temporary`, `attachment`, `queue`, `key`, `catalogue`, `unknown`.
+    /// `temporary`, `attachment`, `queue`, `key`, `catalogue`, `words`, `unknown`.
     what: &'static str,
 }
 
@@ -179,6 +179,11 @@ impl<H: Host> Store<H> {
             let now = self.host.now_ms();
             self.catalogue.rebuild(&mut self.host, now)?;
             rounds.report.repaired.push("catalogue rebuilt from the logs".into());
+        }
+        let words = rounds.report.orphans.iter().filter(|orphan| orphan.what == "words");
+        for path in words.map(|orphan| orphan.file.clone()).collect::<Vec<String>>() {
+            self.remove_log(&path)?;
+            rounds.report.repaired.push(format!("removed {path}, which is no part of an index any more"));
         }
         for (name, generation) in &rounds.rewritten {
             if self.remove_rewritten(name, *generation)? {
@@ -384,6 +389,14 @@ impl<H: Host> Store<H> {
         let catalogues = self.files("catalogue")?;
         for file in catalogues.iter().rev().skip(1) {
             rounds.orphan(&format!("catalogue/{}", file.name), file.size, "catalogue");
+        }
+        for file in self.files("search")? {
+            let path = format!("search/{}", file.name);
+            if !crate::search::is_segment(&file.name) {
+                rounds.orphan(&path, file.size, "unknown");
+            } else if !crate::search::is_readable(&mut self.host, &path, file.size) {
+                rounds.orphan(&path, file.size, "words");
+            }
         }
         for directory in crate::id::session_directories() {
             for file in self.files(&directory)? {

@@ -132,6 +132,7 @@ impl<H: Host> Store<H> {
         let now = self.host.now_ms();
         let _ = self.catalogue.forget(&mut self.host, now, id, &self.writer);
         // Before the log: as long as it is there, somebody finds them.
+        self.forget_words(id);
         self.remove_queues(id)?;
         self.collect(&name, id)?;
         // What only this session needed of purged parents.
@@ -185,6 +186,7 @@ impl<H: Host> Store<H> {
         };
         if log.state().end == Some(crate::fold::End::Purged) && log.state().session == id {
             if !name.is_system() {
+                self.forget_words(id);
                 self.remove_queues(id)?;
             }
             self.collect(&name, id)?;

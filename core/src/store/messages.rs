@@ -229,7 +229,7 @@ impl<H: Host> Store<H> {
     }
 
     /// Reads messages by number, inherited ones too. Those that cannot be read are left out.
-    pub(super) fn stored(
+    pub(crate) fn stored(
         &mut self,
         cached: &mut Cached,
         ranges: &[(u64, u64)],
@@ -337,7 +337,7 @@ impl<H: Host> Store<H> {
     }
 
     /// What a session begins with.
-    pub(super) fn beginning(&mut self, cached: &mut Cached) -> Result<Beginning> {
+    pub(crate) fn beginning(&mut self, cached: &mut Cached) -> Result<Beginning> {
         if cached.log.state().inherited == 0 {
             return Ok(Beginning::default());
         }
@@ -396,7 +396,7 @@ impl<H: Host> Store<H> {
 }
 
 /// Segments with the number that their first message has in the fork.
-pub(super) fn numbered(segments: &[Segment]) -> Vec<(Segment, u64)> {
+pub(crate) fn numbered(segments: &[Segment]) -> Vec<(Segment, u64)> {
     let mut first = 1;
     let number = |segment: &Segment| {
         let numbered = (segment.clone(), first);

@@ -8,7 +8,7 @@ mod facts;
 mod forks;
 mod heads;
 mod lists;
-mod messages;
+pub(crate) mod messages;
 mod rewrite;
 mod salvage;
 mod tables;
@@ -30,6 +30,7 @@ use crate::limits::{NUMBER_MAX, check_number};
 use crate::log::{Appended, Log};
 use crate::planted::{Planted, planted};
 use crate::record::{AppendRecord, Record, Segment, Stamp};
+use crate::search::Index;
 use crate::table::Refusal;
 use crate::{Error, ErrorKind, Result};
 
@@ -60,6 +61,8 @@ pub struct Store<H> {
     cache: BTreeMap<Name, Cached>,
     ticks: u64,
     pub(crate) catalogue: Catalogue,
+    /// What is known of the index of words.
+    pub(crate) search: Index,
 }
 
 /// A session that was used recently.
@@ -76,7 +79,7 @@ pub(crate) struct Cached {
     /// Whether this instance has appended what may not be on the disk yet.
     unsynced: bool,
     /// Whether what is read is written anew, so that nothing may be passed over.
-    is_copied: bool,
+    pub(crate) is_copied: bool,
     used: u64,
 }
 
@@ -84,13 +87,13 @@ pub(crate) struct Cached {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beginning {
     /// Where its inherited messages lie.
-    from: Vec<Segment>,
+    pub(crate) from: Vec<Segment>,
     /// Whose changes of them apply.
-    over: Vec<Segment>,
+    pub(crate) over: Vec<Segment>,
 }
 
 impl Cached {
-    fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log) -> Self {
         Self {
             log,
             beginning: None,
@@ -166,6 +169,7 @@ impl<H: Host> Store<H> {
             cache: BTreeMap::new(),
             ticks: 0,
             catalogue: Catalogue::default(),
+            search: Index::default(),
         };
         match store.host.read_bytes(MARKER_PATH, 0, 4096) {
             Ok(bytes) => store.check_marker(&bytes)?,

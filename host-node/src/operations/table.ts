@@ -207,6 +207,20 @@ const requests: Requests = {
     op,
     durability,
   },
+  search: {
+    query: required(text),
+    scope: optional(text),
+    session,
+    role: optional(oneOf("user", "assistant", "system", "tool")),
+    tool: optional(text),
+    since: optional(time),
+    until: optional(time),
+    trashed: maybe(flag),
+    hidden: maybe(flag),
+    limit: optional(count),
+    cursor: optional(text),
+  },
+  updateSearch: { bytes: optional(count) },
   getUsage: { session, scope: optional(text), by: optional(oneOf("session", "scope", "model", "day")) },
 };
 

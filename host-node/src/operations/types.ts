@@ -7,6 +7,7 @@ import type { QueuesOperations } from "./queues.js";
 import type { RetentionOperations } from "./retention.js";
 import type { RunsOperations } from "./runs.js";
 import type { SalvageOperations } from "./salvage.js";
+import type { SearchOperations } from "./search.js";
 import type { SessionsOperations } from "./sessions.js";
 import type { ThreadsOperations } from "./threads.js";
 import type { UsageOperations } from "./usage.js";
@@ -19,6 +20,7 @@ export type * from "./queues.js";
 export type * from "./retention.js";
 export type * from "./runs.js";
 export type * from "./salvage.js";
+export type * from "./search.js";
 export type * from "./sessions.js";
 export type * from "./threads.js";
 export type * from "./usage.js";
@@ -33,6 +35,7 @@ export interface Operations
     RetentionOperations,
     RunsOperations,
     SalvageOperations,
+    SearchOperations,
     SessionsOperations,
     ThreadsOperations,
     UsageOperations {}

@@ -66,6 +66,26 @@ class Operations:
         """
         return self._operate("salvage_session", request)
 
+    def search(self, **request: Unpack[ops.Search]) -> ops.SearchResults:
+        """Finds messages, and titles of sessions, that have all words of a query, the best first (BM25). A query is
+        words, with `"phrases"`, beginnings (`begin*`), what must not be there (`-word`), `role:user` and `tool:name`.
+        Case, accents and width do not matter. What has come since the index was updated is taken in first, up to 4 MiB
+        of it; `behind` says what is left. It writes nothing.
+
+        Guarantee: each hit was read from its log as it is now. A message that forks inherit is one hit, with `also`.
+        Errors: `InvalidError` (the query is too long, has nothing to look for, or a mistake).
+        """
+        return self._operate("search", request)
+
+    def update_search(self, **request: Unpack[ops.UpdateSearch]) -> ops.SearchUpdate:
+        """Brings the index of words up to date, so that searches need not read logs. Each call does a bounded piece of
+        the work; call it until there is no `more`, whenever there is time for it: other calls neither wait for it nor
+        fail. Cut off at any moment, it goes on where it was.
+
+        Errors: `UnavailableError` (the disk is full or the store read-only: searches go on without).
+        """
+        return self._operate("update_search", request)
+
     def rename_session(self, **request: Unpack[ops.RenameSession]) -> ops.OneSession:
         """Gives a session the title that a person has chosen; suggested ones no longer replace it.
 
@@ -445,6 +465,14 @@ class AsyncOperations:
     async def salvage_session(self, **request: Unpack[ops.SalvageSession]) -> ops.Salvaged:
         """See :meth:`sessile.Store.salvage_session`."""
         return await self._operate("salvage_session", request)
+
+    async def search(self, **request: Unpack[ops.Search]) -> ops.SearchResults:
+        """See :meth:`sessile.Store.search`."""
+        return await self._operate("search", request)
+
+    async def update_search(self, **request: Unpack[ops.UpdateSearch]) -> ops.SearchUpdate:
+        """See :meth:`sessile.Store.update_search`."""
+        return await self._operate("update_search", request)
 
     async def rename_session(self, **request: Unpack[ops.RenameSession]) -> ops.OneSession:
         """See :meth:`sessile.Store.rename_session`."""

@@ -43,6 +43,7 @@ def _request(**members: Shape) -> Record:
 
 
 _GROUP_BY = Enum("session", "scope", "model", "day")
+_ROLE = Enum("user", "assistant", "system", "tool")
 _THREAD_MODE = Enum("shared", "per_thread", "agent_shared")
 _WORKER_STATUS = Enum("running", "idle", "stopped")
 _ITEM_STATUS = Enum("pending", "processing", "paused", "completed", "failed", "cancelled")
@@ -114,6 +115,20 @@ OPERATIONS: dict[str, Record] = {
     ),
     "get_usage": _request(session=Option(TEXT), scope=Option(TEXT), by=Option(_GROUP_BY)),
     "salvage_session": _request(session=TEXT, id=Option(TEXT), generation=Option(U32), quarantine=Option(BOOL)),
+    "search": _request(
+        query=TEXT,
+        scope=Option(TEXT),
+        session=Option(TEXT),
+        role=Option(_ROLE),
+        tool=Option(TEXT),
+        since=Option(_TIME),
+        until=Option(_TIME),
+        trashed=Option(BOOL),
+        hidden=Option(BOOL),
+        limit=Option(U32),
+        cursor=Option(TEXT),
+    ),
+    "update_search": _request(bytes=Option(_WHOLE)),
     "rename_session": _request(session=TEXT, title=TEXT),
     "suggest_title": _request(session=TEXT, title=TEXT),
     "save_session": _request(

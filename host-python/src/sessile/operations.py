@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from .types import Durability, Message, Session, Status, StoredMessage, Time
+from .types import Durability, Message, Role, Session, Status, StoredMessage, Time
 
 if sys.version_info >= (3, 11):
     from typing import Required
@@ -119,6 +119,13 @@ __all__ = [
     "SaveSession",
     "Saved",
     "Scope",
+    "Search",
+    "SearchBehind",
+    "SearchHighlight",
+    "SearchHit",
+    "SearchPlace",
+    "SearchResults",
+    "SearchUpdate",
     "SeriesAction",
     "SessionCounts",
     "SetRetention",
@@ -132,6 +139,7 @@ __all__ = [
     "ThreadMode",
     "Totals",
     "Touched",
+    "UpdateSearch",
     "Usage",
     "Verdict",
     "View",
@@ -289,6 +297,118 @@ class Salvaged(TypedDict):
     """Bytes of the damaged log that hold no record, from the first to the one behind the last."""
     quarantined: bool
     """Whether the damaged session is out of sight. One whose file no reader comes to is in no list anyway, and stays."""
+
+class Search(TypedDict, total=False):
+    """What :meth:`sessile.Store.search` takes."""
+
+    query: Required[str]
+    """What is looked for, at most 4,096 bytes and 64 words."""
+    scope: str | None
+    """Only in sessions of this scope."""
+    session: str | None
+    """Only in this session, with what it inherits."""
+    role: Role | None
+    """Only in messages of this role."""
+    tool: str | None
+    """Only in messages that call this tool, or have its result under its name."""
+    since: Time | None
+    """Only what came at this time or later."""
+    until: Time | None
+    """Only what came before this time."""
+    trashed: bool | None
+    """In sessions that are in the trash too."""
+    hidden: bool | None
+    """In messages that a revert or another branch hides too."""
+    limit: int | None
+    """At most so many hits, 1 to 1,000; absent: 20."""
+    cursor: str | None
+    """What an earlier answer gave as `next`, for the same query. Where the store has changed since, a page may repeat or
+    miss hits."""
+
+
+class SearchBehind(TypedDict):
+    """What an index lacks. All 0: nothing."""
+
+    sessions: int
+    """Sessions of which something is not found yet."""
+    bytes: int
+    """About how many bytes of their logs."""
+
+
+SearchHighlight = TypedDict("SearchHighlight", {"from": int, "to": int})
+"""A range of a snippet, in characters: `snippet[from:to]` is what was found."""
+
+
+class SearchPlace(TypedDict):
+    """Where a message is."""
+
+    session_id: str
+    """The session's id."""
+    seq: int
+    """The message's number there."""
+
+
+class SearchHit(TypedDict):
+    """A message or a title that was found."""
+
+    session_id: str
+    """The session's id."""
+    title: str | None
+    """Its title."""
+    scope: str
+    """Its scope."""
+    seq: int | None
+    """The message's number; absent where it is the title that was found."""
+    role: Role | None
+    """Its role."""
+    created_at: datetime
+    """When it came; for a title, when the session was made."""
+    score: float
+    """How well it fits, to be compared within one answer."""
+    trashed: bool
+    """Whether the session is in the trash."""
+    hidden: bool
+    """Whether a revert or another branch hides the message."""
+    snippet: str
+    """About 160 characters of the text, in one line."""
+    highlights: list[SearchHighlight]
+    """What was found in it."""
+    also: list[SearchPlace]
+    """Other sessions that are searched and hold the same message, at most 10."""
+
+
+class SearchResults(TypedDict):
+    """What was found."""
+
+    hits: list[SearchHit]
+    """The hits, the best first."""
+    next: str | None
+    """Where to go on; absent at the end."""
+    behind: SearchBehind
+    """What was not searched."""
+
+
+class UpdateSearch(TypedDict, total=False):
+    """What :meth:`sessile.Store.update_search` takes."""
+
+    bytes: int | None
+    """Take in about so many bytes of messages, 1 to 64 MiB; absent: 8 MiB."""
+
+
+class SearchUpdate(TypedDict):
+    """What an update has left."""
+
+    more: bool
+    """Whether another call has something to do."""
+    behind: SearchBehind
+    """What the index lacks."""
+    documents: int
+    """How many messages and titles it has."""
+    files: int
+    """How many files."""
+    bytes: int
+    """How many bytes they have."""
+
 
 
 class RenameSession(TypedDict, total=False):
