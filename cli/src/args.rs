@@ -125,6 +125,7 @@ pub enum Command {
     Purge(OneSession),
     #[command(subcommand)]
     Retention(Retention),
+    Search(Search),
     Watch(Watch),
     Usage(Usage),
     Counters(Counters),
@@ -239,6 +240,59 @@ pub struct Watch {
     /// Print what there is and end
     #[arg(long)]
     pub once: bool,
+}
+
+/// Find messages, and titles of sessions, by their words
+///
+/// All words must be there, in any form of case and accents; the best come first. The index that makes this fast is brought
+/// up to date first: the first time that reads all sessions. It holds nothing that the sessions do not, and can be deleted.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sessile search disk full
+  sessile search '\"no space left\" -docker'      a phrase, and what must not be there
+  sessile search 'migrat*' --since 7d --role user
+  sessile search src/main.rs --tool read_file")]
+pub struct Search {
+    /// What to look for: words, "phrases", begin*, -without, role:user, tool:name
+    #[arg(required = true, value_name = "QUERY")]
+    pub query: Vec<String>,
+    /// Only sessions of this scope
+    #[arg(long, value_name = "TEXT")]
+    pub scope: Option<String>,
+    /// Only this session: its id, the beginning of its id, or `last`
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only messages of this role
+    #[arg(long, value_parser = PossibleValuesParser::new(ROLES))]
+    pub role: Option<String>,
+    /// Only messages that call this tool
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// Only what came since: a date, a time, or a span before now such as 7d
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only what came before
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// In the trash too
+    #[arg(long)]
+    pub trashed: bool,
+    /// In messages that a revert or another branch hides too
+    #[arg(long)]
+    pub hidden: bool,
+    /// Everywhere: --trashed and --hidden
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many hits [default: 20]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+    /// Go on where an earlier `search --json` has ended: its `next`
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+    /// Search with the index as it is, and write nothing
+    #[arg(long)]
+    pub no_update: bool,
 }
 
 /// Show what models have used: tokens and cost

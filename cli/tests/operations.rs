@@ -117,3 +117,23 @@ fn any_operation_can_be_called() {
     assert_eq!(place.fails(&["call", "nothing"]).0, Some(2));
     assert_eq!(place.fails(&["call", "get_run", r#"{"session":"nobody"}"#]).0, Some(3));
 }
+
+#[test]
+fn messages_are_found_by_their_words() {
+    let place = Place::new("search");
+    place.ok(&["append", "a", "the disk is full"]);
+    place.ok(&["append", "a", "no space left", "--role", "assistant"]);
+    let found = place.ok(&["search", "disk", "FULL"]);
+    assert!(found.contains("the disk is full") && found.contains("2 user"), "{found}");
+    let found = place.json(&["search", "\"space left\" -disk", "--role", "assistant", "--since", "1d"]);
+    assert_eq!(found["hits"][0]["seq"], json!(3));
+    assert_eq!(place.ok(&["search", "disk", "--scope", "home"]).trim(), "nothing found");
+    place.ok(&["revert", "a", "--to", "2"]);
+    assert_eq!(place.ok(&["search", "space"]).trim(), "nothing found");
+    assert!(place.ok(&["search", "space", "--all"]).contains("hidden"));
+    assert_eq!(place.fails(&["search", "..."]).0, Some(2));
+    // The index is derived: without it the same is found.
+    fs::remove_dir_all(place.0.join("search")).unwrap();
+    assert!(place.ok(&["search", "disk", "--no-update"]).contains("the disk is full"));
+    assert!(!place.0.join("search").exists());
+}

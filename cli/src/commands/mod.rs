@@ -4,6 +4,7 @@ mod branch;
 mod check;
 mod message;
 mod operation;
+mod search;
 mod session;
 mod trash;
 
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Set(args) => session::set(&mut context, args),
         Command::Rename(args) => session::rename(&mut context, args),
         Command::Retention(args) => operation::retention(&mut context, args),
+        Command::Search(args) => search::search(&mut context, args),
         Command::Watch(args) => operation::watch(&mut context, args),
         Command::Usage(args) => operation::usage(&mut context, args),
         Command::Counters(args) => operation::counters(&mut context, args),

@@ -77,7 +77,7 @@ fn policy(args: args::Policy) -> Result<(Option<String>, Option<Policy>)> {
 }
 
 /// A span of time such as `30d`: a day has 24 hours.
-fn milliseconds(text: &str) -> Result<u64> {
+pub(super) fn milliseconds(text: &str) -> Result<u64> {
     let bad = || {
         error(
             ErrorKind::Invalid,
