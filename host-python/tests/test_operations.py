@@ -110,7 +110,8 @@ def assert_takes(store: sessile.Store, name: str, record: _shapes.Record, around
             assert re.findall(r"`(\w+)`", said) == list(inner.names), member
         elif isinstance(inner, _shapes.Int):
             assert f"expected u{32 if inner.bits == 32 else 64}" in said, f"{member}: {said}"
-            assert isinstance(inner, _shapes.Time) == member.endswith(("_at", "_until")), member
+            is_time = member.endswith(("_at", "_until")) or member in ("since", "until")
+            assert isinstance(inner, _shapes.Time) == is_time, member
         elif isinstance(inner, (_shapes.Value, _shapes.Number)):
             assert "invalid type" not in said, f"{member}: {said}"
         elif (member, type(inner)) != ("messages", _shapes.List):
@@ -231,6 +232,8 @@ OWN = {"toolCalls": [{"x_at": 1, "session": {"id": "no session"}}]}
 EVERY: list[tuple[str, dict[str, Any], Any]] = [
     # Each with a part of what it must give.
     ("changes", {"session": "s", "cursor": ""}, {"more": False}),
+    ("search", {"query": "nowhere"}, {"hits": [], "next": None}),
+    ("update_search", {}, {"more": False}),
     ("add_counters", {"session": "s", "add": {"toolCalls": 1}}, {"counters": {"toolCalls": 1}}),
     ("get_counters", {"session": "s"}, {"counters": {"toolCalls": 1}}),
     ("reset_counters", {"session": "s", "names": ["toolCalls"]}, {"counters": {}}),

@@ -78,7 +78,8 @@ fn progress() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(0).with_message("reading what is new");
-    if let Ok(style) = ProgressStyle::with_template("{bar:30.cyan/dim} {bytes}/{total_bytes} {wide_msg:.dim}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:30.cyan/dim} {bytes}/{total_bytes} {wide_msg:.dim}")
+    {
         bar.set_style(style);
     }
     bar
@@ -115,9 +116,9 @@ fn print(context: &mut Context, found: &SearchResults) -> Result<()> {
     if found.behind.sessions > 0 {
         let what = counted(found.behind.sessions, "session");
         let lacking = bytes(found.behind.bytes);
-        context
-            .out
-            .line(&format!("{DOUBTFUL}not all was searched: about {lacking} of {what} are missing{DOUBTFUL:#}"))?;
+        context.out.line(&format!(
+            "{DOUBTFUL}not all was searched: about {lacking} of {what} are missing{DOUBTFUL:#}"
+        ))?;
     }
     Ok(())
 }

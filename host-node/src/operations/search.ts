@@ -60,8 +60,8 @@ export interface SearchHit {
   seq: number | null;
   /** Its role. */
   role: Message["role"] | null;
-  /** When it came; for a title, when the session was made. */
-  createdAt: Date;
+  /** When it came; for a title, when the session was made. In ms. */
+  createdAt: number;
   /** How well it fits, to be compared within one answer. */
   score: number;
   /** Whether the session is in the trash. */

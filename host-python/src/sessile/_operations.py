@@ -43,7 +43,6 @@ def _request(**members: Shape) -> Record:
 
 
 _GROUP_BY = Enum("session", "scope", "model", "day")
-_ROLE = Enum("user", "assistant", "system", "tool")
 _THREAD_MODE = Enum("shared", "per_thread", "agent_shared")
 _WORKER_STATUS = Enum("running", "idle", "stopped")
 _ITEM_STATUS = Enum("pending", "processing", "paused", "completed", "failed", "cancelled")
@@ -119,7 +118,7 @@ OPERATIONS: dict[str, Record] = {
         query=TEXT,
         scope=Option(TEXT),
         session=Option(TEXT),
-        role=Option(_ROLE),
+        role=Option(TEXT),
         tool=Option(TEXT),
         since=Option(_TIME),
         until=Option(_TIME),

@@ -307,7 +307,7 @@ class Search(TypedDict, total=False):
     """Only in sessions of this scope."""
     session: str | None
     """Only in this session, with what it inherits."""
-    role: Role | None
+    role: str | None
     """Only in messages of this role."""
     tool: str | None
     """Only in messages that call this tool, or have its result under its name."""

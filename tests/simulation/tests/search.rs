@@ -491,10 +491,12 @@ fn real_text() -> Vec<String> {
     let mut pieces = Vec::new();
     let mut directories = vec![root.join("docs"), root.join("core/src"), root.join("host-python/src")];
     while let Some(directory) = directories.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<_> =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
         for path in entries {
-            let is_text = path.extension().is_some_and(|kind| ["md", "rs", "py"].iter().any(|text| kind == *text));
+            let is_text =
+                path.extension().is_some_and(|kind| ["md", "rs", "py"].iter().any(|text| kind == *text));
             if path.is_dir() {
                 directories.push(path);
             } else if is_text {
@@ -522,7 +524,11 @@ fn the_index_is_small() {
     let updated = update(&mut store, 1 << 20);
     let text: usize = pieces.iter().map(String::len).sum();
     let index = updated["bytes"].as_u64().unwrap() as usize;
-    println!("search: {} messages, {text} bytes of text, {index} of index: {} %", pieces.len(), index * 100 / text);
+    println!(
+        "search: {} messages, {text} bytes of text, {index} of index: {} %",
+        pieces.len(),
+        index * 100 / text
+    );
     assert_eq!(updated["documents"], json!(pieces.len()));
     assert!(index * 100 < text * 40, "{index} bytes of index for {text} of text");
 }
