@@ -15,6 +15,7 @@ use rmcp::{ServerHandler, ServiceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use sessile::operations::search::{Search, UpdateSearch};
 use sessile::{Error, ErrorKind, ForkOptions, ListQuery, MessageRef, Select, Session, Store};
 
 use crate::args;
@@ -24,13 +25,8 @@ use crate::exit::OK;
 /// How many sessions or messages a tool gives where nothing is said, and at most.
 const LIMIT_DEFAULT: u32 = 30;
 const LIMIT_MAX: u32 = 500;
-/// A search looks into so many sessions; the next call goes on behind them.
-const SEARCH_SESSIONS: u32 = 200;
 /// An answer is about as long as this, unless one message alone is longer: a model reads all of it.
 const ANSWER_BYTES: usize = 100_000;
-/// How much of a text is shown around what was found, in characters.
-const AROUND: usize = 80;
-const PAGE: u32 = 1000;
 
 const INSTRUCTIONS: &str = "\
 Sessions of AI agents in a Sessile store. A session is named by its id, the beginning of its id, or `last` for the one \
@@ -88,7 +84,7 @@ impl ServerHandler for Server {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = match request.name.as_ref() {
             "list_sessions" => given(arguments).and_then(|args| list(&mut store, args)),
-            "search_sessions" => given(arguments).and_then(|args| search(&mut store, &args)),
+            "search_sessions" => given(arguments).and_then(|args| search(&mut store, args, self.may_write)),
             "read_session" => given(arguments).and_then(|args| read(&mut store, &args)),
             "fork_session" if self.may_write => given(arguments).and_then(|args| fork(&mut store, args)),
             "fork_session" => {
@@ -151,98 +147,37 @@ struct SearchArgs {
     limit: Option<u32>,
 }
 
-/// Looks into one session after the other, newest first. Ends behind the session that makes the answer full.
-fn search(store: &mut Store, args: &SearchArgs) -> Answer {
-    let wanted = args.query.trim().to_lowercase();
-    if wanted.is_empty() {
-        return Err(invalid("`query` is empty; give some words as they stand in a title or a message"));
-    }
-    let most = limit_of(args.limit)? as usize;
-    let mut found = Vec::new();
-    let mut cursor = args.cursor.clone();
-    let mut looked = 0;
-    loop {
-        let query = ListQuery { scope: args.scope.clone(), trashed: false, cursor, limit: 1 };
-        let page = store.list(&query)?;
-        cursor = page.next;
-        for session in &page.sessions {
-            search_one(store, session, &wanted, &mut found)?;
+/// Finds messages by their words, the best first. A server that may write brings the index up to date before.
+fn search(store: &mut Store, args: SearchArgs, may_write: bool) -> Answer {
+    let limit = Some(limit_of(args.limit)?);
+    // A search goes on without what could not be added, and says so.
+    while may_write && store.run(&UpdateSearch::default()).is_ok_and(|updated| updated.more) {}
+    let SearchArgs { query, scope, cursor, .. } = args;
+    let found = store.run(&Search { query, scope, cursor, limit, ..Search::default() })?;
+    let hits = found.hits.iter().map(|hit| {
+        let also: Vec<&str> = hit.also.iter().map(|place| place.session_id.as_str()).collect();
+        let mut shown = json!({
+            "session": hit.session_id,
+            "title": hit.title,
+            "seq": hit.seq,
+            "role": hit.role,
+            "created_at": hit.created_at,
+            "text": hit.snippet,
+        });
+        if let (false, Some(members)) = (also.is_empty(), shown.as_object_mut()) {
+            members.insert("also".into(), json!(also));
         }
-        looked += 1;
-        if cursor.is_none() || found.len() >= most || looked >= SEARCH_SESSIONS {
-            return answer(&json!({ "found": found, "next": cursor }));
-        }
+        shown
+    });
+    let mut shown = json!({ "found": hits.collect::<Vec<_>>(), "next": found.next });
+    if let (true, Some(members)) = (found.behind.sessions > 0, shown.as_object_mut()) {
+        let left = format!(
+            "{} sessions were not searched wholly: the index is behind; `sessile search` brings it up to date",
+            found.behind.sessions
+        );
+        members.insert("incomplete".into(), left.into());
     }
-}
-
-fn search_one(
-    store: &mut Store,
-    session: &Session,
-    wanted: &str,
-    found: &mut Vec<Value>,
-) -> sessile::Result<()> {
-    let title = session.facts.title.as_deref();
-    let mut hits = Vec::new();
-    if let Some(snippet) = title.and_then(|title| around(title, wanted)) {
-        hits.push(json!({ "in": "title", "text": snippet }));
-    }
-    let mut select = Select::From { seq: 1, limit: PAGE };
-    let mut unreadable = 0;
-    loop {
-        let page = store.read(&session.id, &select)?;
-        unreadable += page.unreadable.len();
-        for stored in parsed::<Vec<Value>>(&page.messages)? {
-            let parts = stored.pointer("/message/parts").unwrap_or(&Value::Null);
-            if let Some(snippet) = texts_of(parts).into_iter().find_map(|text| around(text, wanted)) {
-                let (seq, role) = (stored.get("seq"), stored.pointer("/message/role"));
-                hits.push(json!({ "seq": seq, "role": role, "text": snippet }));
-            }
-        }
-        match page.next {
-            Some(cursor) => select = Select::Cursor { cursor, limit: PAGE },
-            None => break,
-        }
-    }
-    if !hits.is_empty() {
-        let count = hits.len();
-        // The first and the last tell most; all of a long session would leave no room for others.
-        if count > 10 {
-            hits.drain(5..count - 5);
-        }
-        found.push(json!({
-            "session": session.id,
-            "title": title,
-            "hits": hits,
-            "count": count,
-            "unreadable": unreadable,
-        }));
-    }
-    Ok(())
-}
-
-/// All texts in a value, in order.
-fn texts_of(value: &Value) -> Vec<&str> {
-    match value {
-        Value::String(text) => vec![text],
-        Value::Array(members) => members.iter().flat_map(texts_of).collect(),
-        Value::Object(members) => members
-            .iter()
-            .filter(|(name, _)| *name != "type" && *name != "data")
-            .flat_map(|(_, value)| texts_of(value))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The text around the first place where something stands in it, whatever the case.
-fn around(text: &str, wanted: &str) -> Option<String> {
-    let lower = text.to_lowercase();
-    let (before, _) = lower.split_once(wanted)?;
-    // Lower case can be longer or shorter than the text, so the place is one among characters and not exact for such.
-    let from = before.chars().count().saturating_sub(AROUND);
-    let shown: String = text.chars().skip(from).take(2 * AROUND + wanted.chars().count()).collect();
-    let is_end = from + shown.chars().count() >= text.chars().count();
-    Some(format!("{}{}{}", if from > 0 { "…" } else { "" }, shown, if is_end { "" } else { "…" }))
+    answer(&shown)
 }
 
 #[derive(Deserialize)]
@@ -368,10 +303,10 @@ fn tools(may_write: bool) -> Vec<Tool> {
         .with_annotations(reads()),
         tool(
             "search_sessions",
-            "Finds a text in titles and messages, whatever the case: the exact words in their order. Newest sessions \
-             first; goes on with `next` where it has not looked at all of them.",
+            "Finds messages and titles by their words, the best first, with the text around. All words must be there; \
+             \"a phrase\", begin*, -without, role:user and tool:name narrow it down. Without `seq` the title was found.",
             &["query"],
-            json!({ "query": text("The text."), "scope": scope, "cursor": cursor, "limit": limit }),
+            json!({ "query": text("The words."), "scope": scope, "cursor": cursor, "limit": limit }),
         )
         .with_annotations(reads()),
         tool(

@@ -120,7 +120,7 @@ fn any_operation_can_be_called() {
 
 #[test]
 fn messages_are_found_by_their_words() {
-    let place = Place::new("search");
+    let place = Place::with_session();
     place.ok(&["append", "a", "the disk is full"]);
     place.ok(&["append", "a", "no space left", "--role", "assistant"]);
     let found = place.ok(&["search", "disk", "FULL"]);
@@ -133,7 +133,8 @@ fn messages_are_found_by_their_words() {
     assert!(place.ok(&["search", "space", "--all"]).contains("hidden"));
     assert_eq!(place.fails(&["search", "..."]).0, Some(2));
     // The index is derived: without it the same is found.
-    fs::remove_dir_all(place.0.join("search")).unwrap();
+    let index = place.directory.join("store/search");
+    std::fs::remove_dir_all(&index).unwrap();
     assert!(place.ok(&["search", "disk", "--no-update"]).contains("the disk is full"));
-    assert!(!place.0.join("search").exists());
+    assert!(!index.exists());
 }
