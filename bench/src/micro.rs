@@ -93,8 +93,8 @@ fn fork(bencher: Bencher<'_, '_>, engine: &str) {
 }
 
 #[divan::bench(args = ENGINES, sample_count = 100, sample_size = 10)]
-fn search(bencher: Bencher<'_, '_>, engine: &str) {
-    let mut store = store("search", engine, 1);
+fn resolve(bencher: Bencher<'_, '_>, engine: &str) {
+    let mut store = store("resolve", engine, 1);
     for number in 0..100 {
         let id = Some(format!("session {number}"));
         store.create(&NewSession { id, ..NewSession::default() }).unwrap();

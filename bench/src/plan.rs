@@ -36,6 +36,7 @@ const WORKLOADS: &[(&str, Workload)] = &[
     ("w8", Bench::w8),
     ("w9", Bench::w9),
     ("w10", Bench::w10),
+    ("search", Bench::search),
     ("engines", Bench::engines),
     ("memory", Bench::memory),
     ("writers", Bench::writers),
@@ -588,6 +589,16 @@ impl Bench {
         self.race("w10-import", 5, &entries)
     }
 
+    /// A query among many messages, in a process that begins.
+    fn search(&mut self) -> Result<()> {
+        let native = (Rust, "native");
+        let entries: Vec<Entry> = [native, (Rust, "component")]
+            .into_iter()
+            .filter_map(|who| self.reader(who, native, "fill_words", "search", 100_000))
+            .collect();
+        self.fresh("search", self.pick(9, 21), &entries)
+    }
+
     /// The component beside the native core, on a store in memory's reach: what the sandbox costs.
     fn engines(&mut self) -> Result<()> {
         let native = (Rust, "native");
@@ -596,7 +607,7 @@ impl Bench {
             ("fold", "fill", 10_000),
             ("tail", "fill", 10_000),
             ("list", "fill_sessions", 10_000),
-            ("search", "fill_sessions", 10_000),
+            ("search", "fill_words", 100_000),
         ] {
             let entries: Vec<Entry> = [native, (Rust, "component")]
                 .into_iter()

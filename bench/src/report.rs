@@ -112,7 +112,7 @@ fn page(run: &Run, results: &Results, plots: &Path) -> Result<String> {
     }
     writeln!(
         page,
-        "\n### Single calls\n\nWith divan, buffered, on a session of 1,000 messages (list and search: 100 sessions).\n\n```text\n{}\n```\n",
+        "\n### Single calls\n\nWith divan, buffered, on a session of 1,000 messages (list and resolve: 100 sessions).\n\n```text\n{}\n```\n",
         run.micro.trim()
     )?;
     if !results.notes.is_empty() {
@@ -450,9 +450,18 @@ fn targets(results: &Results) -> Vec<Target> {
             rate,
         ));
     }
+    for subject in ["native", "component"] {
+        let value = results.seconds(of("search", Rust, subject, 100_000));
+        let what = format!("a query among 100,000 messages, fresh process, {subject}");
+        all.push(Target::most("search", &what, value, 50e-3, time));
+    }
     for work in ["append", "fold", "tail", "list", "search"] {
         let workload = format!("engines-{work}");
-        let size = if work == "append" { 0 } else { 10_000 };
+        let size = match work {
+            "append" => 0,
+            "search" => 100_000,
+            _ => 10_000,
+        };
         let one = |subject| Of { workload: &workload, language: Rust, subject, size };
         let value = results.ratio(one("component"), one("native"));
         all.push(Target::most("core", &format!("component over native core: {work}"), value, 2.0, times));
@@ -511,11 +520,12 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("w8", "Import and open, second start (W8)", ""),
     ("w10-fold", "Full fold (W10)", "raw"),
     ("w10-import", "Import of transcripts (W10)", ""),
+    ("search", "Two words among 100,000 messages, fresh process (search)", ""),
     ("engines-append", "Component and native core: buffered append", "native"),
     ("engines-fold", "Component and native core: all of 10,000 messages", "native"),
     ("engines-tail", "Component and native core: the last 50 messages", "native"),
     ("engines-list", "Component and native core: the newest 20 of 10,000 sessions", "native"),
-    ("engines-search", "Component and native core: a session by the beginning of its id", "native"),
+    ("engines-search", "Component and native core: a query among 100,000 messages", "native"),
     ("memory-tail", "The last 50 of a large session", ""),
     ("memory-appends", "Many appends", ""),
     ("writers", "Durable appends of so many threads of one process, to a session each", "raw"),

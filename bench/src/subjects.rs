@@ -11,6 +11,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use rusqlite::{Connection, Statement, params};
 use serde_json::value::RawValue;
 use sessile::import::claude;
+use sessile::operations::search::{Search, SearchResults};
 use sessile::{
     Durability, Engine, ForkOptions, ListQuery, MessageChange, NewSession, OpenOptions as StoreOptions,
     Select, Sessions, Store, WriteOptions,
@@ -45,7 +46,11 @@ pub trait Subject {
     fn fold(&mut self, _session: &str) -> Result<u64> {
         bail!("not measured")
     }
-    /// Finds a session by the beginning of its id, and says how many were found.
+    /// Makes 100 sessions with so many messages of different words together, and an index of them.
+    fn fill_words(&mut self, _count: u64) -> Result<()> {
+        bail!("not measured")
+    }
+    /// Finds messages by two words that few have together, and says how many were found.
     fn search(&mut self) -> Result<u64> {
         bail!("not measured")
     }
@@ -373,9 +378,30 @@ impl Subject for Sessile {
         }
     }
 
+    fn fill_words(&mut self, count: u64) -> Result<()> {
+        let mut words = Words(1);
+        let mut store = self.unsynced()?;
+        for number in 0..100 {
+            let id = format!("session {number}");
+            store.create(&new_session(&id))?;
+            for _ in 0..count / 100 {
+                let text = words.text();
+                let message = format!(r#"[{{"role":"user","parts":[{{"type":"text","text":"{text}"}}]}}]"#);
+                store.append(&id, &message, &options(false))?;
+            }
+        }
+        while store.operate("update_search", "{}")?.contains(r#""more":true"#) {}
+        Ok(store.close()?)
+    }
+
     fn search(&mut self) -> Result<u64> {
-        // `session 4242` begins so, and in a store of 10,000 sessions no other.
-        self.store()?.resolve("session 4242", None).map(|_| 1).map_err(Into::into)
+        let query = Search { query: Words::query(), ..Search::default() };
+        let found = self.store()?.operate("search", &serde_json::to_string(&query)?)?;
+        let found: SearchResults = serde_json::from_str(&found)?;
+        if found.behind.sessions > 0 || found.hits.is_empty() {
+            bail!("the index is behind, or nothing was found");
+        }
+        Ok(found.hits.len() as u64)
     }
 
     fn writers(&mut self, threads: u64, ops: u64, bytes: u64) -> Result<()> {
@@ -737,5 +763,42 @@ impl Subject for Redb {
     fn count(&mut self, session: &str) -> Result<u64> {
         let transaction = self.database.as_ref().context("not open")?.begin_read()?;
         Ok(transaction.open_table(MESSAGES)?.range((session, 0)..=(session, u64::MAX))?.count() as u64)
+    }
+}
+
+/// Made-up words, some far more frequent than others, as in any language: the word of rank n comes about 1/n as often as
+/// the first.
+struct Words(u64);
+
+impl Words {
+    const VOCABULARY: f64 = 60_000.0;
+
+    fn word(rank: u64) -> String {
+        const SYLLABLES: [&str; 16] = [
+            "ba", "re", "tion", "mo", "li", "ser", "ka", "du", "con", "fi", "ne", "pro", "sta", "vi", "ur",
+            "ing",
+        ];
+        let mut left = rank + 16;
+        let mut word = String::new();
+        while left > 0 {
+            word.push_str(SYLLABLES[(left % 16) as usize]);
+            left /= 16;
+        }
+        word
+    }
+
+    /// 90 words, some 600 bytes.
+    fn text(&mut self) -> String {
+        let word = |_| {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let drawn = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
+            Self::word(Self::VOCABULARY.powf(drawn) as u64)
+        };
+        (0..90).map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A frequent word with a rare one.
+    fn query() -> String {
+        format!("{} {}", Self::word(20), Self::word(3000))
     }
 }

@@ -157,6 +157,7 @@ fn act(job: &Job, subject: &mut dyn Subject) -> Result<u64> {
         "fill_sessions" => subject.fill_sessions(job.held).map(|()| job.held),
         "writers" => subject.writers(job.threads, job.ops, job.bytes).map(|()| job.ops),
         "fold" => subject.fold("s"),
+        "fill_words" => subject.fill_words(job.held).map(|()| job.held),
         "search" => subject.search(),
         "import" => subject.import(job.held),
         other => bail!("there is no work `{other}`"),
