@@ -774,6 +774,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_so_takes_no_bytes_and_what_is_so_is_written() {
+        let entry = |flag| EntryRecord {
+            session: "s".into(),
+            generation: 1,
+            size: 0,
+            n: 0,
+            head: 0,
+            undo: flag,
+            facts: Facts::default(),
+            done: None,
+            gone: flag,
+            sealed: flag,
+            writers: BTreeMap::new(),
+        };
+        for flag in [false, true] {
+            let line = Record::Entry(Box::new(entry(flag))).line();
+            for name in ["undo", "gone", "sealed"] {
+                assert_eq!(line.contains(&format!("\"{name}\":true")), flag, "{line}");
+                assert_eq!(line.contains(name), flag, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_seal_says_who_and_when() {
+        let stamp = Stamp { id: "01JD0000000000000000000000".into(), at: 7, b: 1, op: None, head: None };
+        let seal = Record::Seal(SealRecord { stamp: stamp.clone(), why: Rewrite::Compact });
+        assert_eq!(seal.stamp(), Some(&stamp));
+    }
+
+    #[test]
     fn unknown_types_and_shapes_are_kept_as_unknown() {
         for line in [
             frame("wish", "{\"a\":1}"),
