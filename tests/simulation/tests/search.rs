@@ -348,7 +348,7 @@ fn an_error_of_any_call_of_an_update_shows_in_no_answer_and_stops_no_append() {
     for at in 0..calls {
         for (place, fault) in faults(at, writes.contains(&at)).into_iter().enumerate() {
             // All kinds for what writes; of what reads, each in turn.
-            if !writes.contains(&at) && (at as usize + place) % 6 != 0 {
+            if !writes.contains(&at) && !(at as usize + place).is_multiple_of(6) {
                 continue;
             }
             let disk = SimDisk::new(before.clone());
