@@ -186,7 +186,8 @@ impl Catalogue {
             }
             let Some(file) = &mut self.file else { continue };
             let mut data = if file.size > file.end { String::from("\n") } else { String::new() };
-            if let Some(point) = file.point_due(host)? {
+            // A point only saves reading: where it cannot be made now, a later record brings it.
+            if let Ok(Some(point)) = file.point_due(host) {
                 data.push_str(&point.line());
             }
             data.push_str(&record.line());
@@ -237,13 +238,19 @@ impl Catalogue {
 
     /// As [`Catalogue::load`], at the whole log.
     pub fn load_whole(&mut self, host: &mut impl Host) -> Result<bool> {
-        while self.load(host)? {
-            if self.bound().is_none() {
-                return Ok(true);
-            }
+        Ok(self.load(host)? && self.widen_whole(host)?)
+    }
+
+    fn widen_whole(&mut self, host: &mut impl Host) -> Result<bool> {
+        while self.bound().is_some() {
             self.widen(host)?;
         }
-        Ok(false)
+        Ok(self.is_sound())
+    }
+
+    /// Whether nothing that was read of the log is damaged: what is lost there, only the sessions' logs know.
+    fn is_sound(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.recent.damaged)
     }
 
     /// Where only the end of the log was read: the time, in ms, that no session has changed after of which nothing is
@@ -252,11 +259,12 @@ impl Catalogue {
         self.file.as_ref().and_then(|file| file.recent.bound)
     }
 
-    /// Reads more of the log.
-    pub fn widen(&mut self, host: &mut impl Host) -> Result<()> {
-        self.file
-            .as_mut()
-            .map_or(Ok(()), |file| file.look_back(host, file.window.saturating_mul(TAIL_GROWTH)))
+    /// Reads more of the log. `false` where damage was found there.
+    pub fn widen(&mut self, host: &mut impl Host) -> Result<bool> {
+        if let Some(file) = &mut self.file {
+            file.look_back(host, file.window.saturating_mul(TAIL_GROWTH))?;
+        }
+        Ok(self.is_sound())
     }
 
     /// What was said since the snapshot, by session; only the end of it where there is a bound.
@@ -360,6 +368,9 @@ impl Catalogue {
         if let Some(file) = &mut self.file {
             file.follow(host, size)?;
         }
+        if !self.widen_whole(host)? {
+            return self.rebuild(host, now);
+        }
         let entries = self.everything(host, now)?;
         publish(host, generation + 1, &snapshot(generation + 1, entries))?;
         self.file = None;
@@ -368,9 +379,6 @@ impl Catalogue {
 
     /// Every session of this generation, with what its log says where somebody may have written to it.
     fn everything(&mut self, host: &mut impl Host, now: u64) -> Result<Vec<EntryRecord>> {
-        while self.bound().is_some() {
-            self.widen(host)?;
-        }
         let mut entries = self.older(host, None, None, usize::MAX, &|_| true)?;
         for (id, known) in self.recent() {
             entries.extend(settled(host, id, known)?);

@@ -50,7 +50,9 @@ impl<H: Host> Store<H> {
                 if entries.iter().filter(|entry| entry.facts.updated > bound).count() > limit {
                     break entries;
                 }
-                self.catalogue.widen(&mut self.host)?;
+                if !self.catalogue.widen(&mut self.host)? {
+                    break from_logs(&mut self.host)?;
+                }
             }
         } else {
             // Without a catalogue the logs tell; the next write makes a new one.

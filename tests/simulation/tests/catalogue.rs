@@ -171,3 +171,55 @@ fn who_used_a_session_before_it_was_purged_does_not_bring_it_back_into_the_list(
     assert!(is_end);
     assert_eq!(shown(&sessions), shown(&from_logs(&disk, &ListQuery::default())[..5]));
 }
+
+/// A store of sessions that are closed one by one, so that the log of the catalogue has points, with its path.
+fn many(sessions: u64) -> (SimDisk, String) {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    for number in 0..sessions {
+        let id = Some(format!("session {number}"));
+        store.create(&NewSession { id, ..NewSession::default() }).unwrap();
+        store.close().unwrap();
+    }
+    let path = disk.disk().paths().find(|path| path.starts_with("catalogue/")).unwrap().to_owned();
+    (disk, path)
+}
+
+/// Spoils the mark and the entry of an early session, far before the last point.
+fn spoil(disk: &SimDisk, path: &str) {
+    let mut image = disk.disk();
+    let mut bytes = image.bytes(path).unwrap().to_vec();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    for (place, _) in text.match_indices("\"session 7\"") {
+        bytes[place + 1] ^= 1;
+    }
+    image.put(path, bytes);
+    disk.set(image);
+}
+
+#[test]
+fn damage_before_the_end_that_is_read_first_hides_no_session() {
+    let (disk, path) = many(200);
+    spoil(&disk, &path);
+    assert!(newest(&disk).1, "the end of the log does not tell the newest");
+    let all = ListQuery { limit: 1000, ..ListQuery::default() };
+    assert_eq!(shown(&listed(&disk, &all)), shown(&from_logs(&disk, &all)));
+    assert_eq!(listed(&disk, &all).len(), 200);
+}
+
+#[test]
+fn a_new_generation_is_not_made_of_a_log_with_damage() {
+    let (disk, path) = many(200);
+    spoil(&disk, &path);
+    let mut store = open(&disk, 2);
+    let mut number = 200;
+    while disk.disk().bytes(&path).is_some() {
+        let id = Some(format!("session {number}"));
+        store.create(&NewSession { id, ..NewSession::default() }).unwrap();
+        store.close().unwrap();
+        number += 1;
+        assert!(number < 5_000, "the catalogue is never renewed");
+    }
+    let all = ListQuery { limit: 10_000, ..ListQuery::default() };
+    assert_eq!(listed(&disk, &all).len() as u64, number);
+}
