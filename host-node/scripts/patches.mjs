@@ -4,15 +4,63 @@
 const ENCODE_BEGIN = "  function _utf8AllocateAndEncode(s, realloc, memory) {\n";
 const ENCODE_END = "    const res = { ptr, len, codepoints };\n    return res;\n  }\n";
 
+// Tasks, subtasks and streams of asynchronous components are a quarter of the code and of the time of a call. Nothing
+// here is asynchronous: what is left of them is what the code around each call asks for.
+const TASKS_BEGIN = "  let RESOURCE_SCOPE_ID = 0;\n";
+const TASKS_END = "  const hasOwnProperty = Object.prototype.hasOwnProperty;\n";
+const NO_TASKS = `  const TASK = {
+    id: () => 0,
+    componentIdx: () => 0,
+    setCalleeIsAsync() {},
+    enterSync() {},
+    mayBlock: () => false,
+    setReturnMemoryIdx() {},
+    setReturnMemory() {},
+    resolve() {},
+    reject() {},
+    setErrored() {},
+    isResolvedState: () => true,
+    exit() {},
+    isExited: () => true,
+  };
+  const STATE = {
+    throwIfTrapped() {},
+    markTrapped: (error) => error instanceof WebAssembly.RuntimeError,
+    mayLeave: true,
+  };
+  const INSTANCE_FLAGS = new Map();
+  const CURRENT_TASK_MAY_BLOCK = { value: 0 };
+  const createNewCurrentTask = () => [TASK];
+  const getCurrentTask = () => undefined;
+  const _getGlobalCurrentTaskMeta = () => undefined;
+  const getOrCreateAsyncState = () => STATE;
+  const _withGlobalCurrentTaskMeta = ({ fn }) => fn();
+  const _trackHostOperation = (operation) => operation();
+`;
+const SUSPENDING_BEGIN = "  function _suspendingImport(";
+const SUSPENDING_END = "  const module0 = ";
+
+/** What stands from `begin` up to `end`. */
+function between(source, begin, end) {
+  const from = source.indexOf(begin);
+  const to = source.indexOf(end, from);
+  return from < 0 || to < 0 ? "" : source.slice(from, to);
+}
+
 const PATCHES = [
   {
-    // It looks into the environment some dozen times per call, which costs as much as the rest of the call.
-    find: `  const _debugLog = (...args) => {
-    if (!globalThis?.process?.env?.JCO_DEBUG) { return; }
-    console.debug(...args);
-  };
-`,
-    put: "  const _debugLog = () => {};\n",
+    // Calls of it look into the environment some dozen times per call, which costs as much as the rest of the call.
+    find: /^ *_debugLog\([^]*?\);\n/gm,
+    put: "",
+    isRepeated: true,
+  },
+  { find: (source) => between(source, TASKS_BEGIN, TASKS_END), put: NO_TASKS },
+  { find: (source) => between(source, SUSPENDING_BEGIN, SUSPENDING_END), put: "" },
+  {
+    // How an import is called by way of a task; the second time for components that are not suspended.
+    find: /_trampoline(\d+)\.manuallyAsync \?(?:[^]*?importFn: _trampoline\1,\s*\},\s*\)){2}/g,
+    put: (_, number) => `_trampoline${number}`,
+    isRepeated: true,
   },
   {
     // A text may begin with U+FEFF, which an ordinary decoder takes away.
@@ -22,11 +70,7 @@ const PATCHES = [
   {
     // Counting bytes character by character costs more than the rest of reading a log. And what is read from a file is
     // UTF-8 already, so that it can cross as bytes and need not become a string in between.
-    find: (source) => {
-      const begin = source.indexOf(ENCODE_BEGIN);
-      const end = source.indexOf(ENCODE_END, begin);
-      return source.slice(begin, end + ENCODE_END.length);
-    },
+    find: (source) => between(source, ENCODE_BEGIN, ENCODE_END) + ENCODE_END,
     put: `${ENCODE_BEGIN}    const isText = typeof s === "string";
     if (!isText && !(s instanceof Uint8Array)) throw new TypeError("expected a string, received " + typeof s);
     const len = isText ? Buffer.byteLength(s, "utf8") : s.length;
@@ -40,8 +84,8 @@ const PATCHES = [
 `,
   },
   {
-    // Nothing here is asynchronous. Where the function is missing each use throws an error that takes 4 ms to word,
-    // because V8 parses the whole module for it.
+    // Where the function is missing each use throws an error that takes 4 ms to word, because V8 parses the whole module
+    // for it.
     find: "WebAssembly.promising(",
     put: "(",
     isRepeated: true,
@@ -57,10 +101,10 @@ const PATCHES = [
 /** Applies all patches. */
 export function patched(source) {
   for (const { find, put, isRepeated = false } of PATCHES) {
-    const found = typeof find === "string" ? find : find(source);
+    const found = typeof find === "function" ? find(source) : find;
     const count = found === "" ? 0 : source.split(found).length - 1;
     if (count === 0 || (count > 1 && !isRepeated)) throw new Error(`jco generates other code: ${String(find)}`);
-    source = source.replaceAll(found, () => put);
+    source = source.replaceAll(found, typeof put === "string" ? () => put : put);
   }
   return source;
 }

@@ -5,7 +5,7 @@
  * under way. When it dies, the calls that it had fail and the next one starts another: what a thread holds is a cache of
  * the files, and whether a sync has failed stands in memory that both threads share.
  */
-import { SHARE_ENV, Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { errorOf, InternalError, UnavailableError, type PlainError } from "./errors.js";
 import type { Signal } from "./types.js";
 
@@ -56,8 +56,12 @@ interface Pending extends Request {
   forget: () => void;
 }
 
-const startThread: Threads = (workerData) =>
-  new Worker(new URL("./thread.js", import.meta.url), { workerData, name: "sessile", env: SHARE_ENV, execArgv: [] });
+/** Node's module for threads is loaded with the first of them: a store in the caller's thread starts without it. */
+const startThread: Threads = (workerData) => {
+  const threads = process.getBuiltinModule("node:worker_threads");
+  const script = new URL("./thread.js", import.meta.url);
+  return new threads.Worker(script, { workerData, name: "sessile", env: threads.SHARE_ENV, execArgv: [] });
+};
 
 export class Client {
   readonly #data: ThreadData;
