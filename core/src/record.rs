@@ -764,6 +764,29 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_is_read_as_what_it_was_written_as() {
+        let stamp = || Stamp { id: "01JD0000000000000000000000".into(), at: 7, b: 1, op: None, head: None };
+        for record in [
+            Record::Text(TextRecord { m: 1, p: 0, o: 0, x: "a".into() }),
+            Record::Change(ChangeRecord {
+                stamp: stamp(),
+                change: Change::default(),
+                facts: None,
+            }),
+            Record::Seal(SealRecord { stamp: stamp(), why: Rewrite::Compact }),
+            Record::Purge(PurgeRecord { stamp: stamp() }),
+            Record::Open(OpenRecord { session: "s".into(), writer: "w".into(), at: 7 }),
+            Record::Point(Box::new(PointRecord { upto: 1, newest: 2, open: Vec::new() })),
+            Record::Catalogue(CatalogueRecord { v: 1, generation: 1, sessions: 2, lines: 3, refs: 4 }),
+            Record::Ref(RefRecord { scope: "".into(), updated: 1, session: "s".into(), at: 2 }),
+        ] {
+            let line = record.line();
+            let (read, _) = Record::parse(line.trim_end().as_bytes()).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{record:?}"));
+        }
+    }
+
+    #[test]
     fn a_checksum_has_one_form_and_stands_behind_a_marker() {
         let line = text(3, "a").trim_end().to_owned();
         let sum = line.rsplit('"').nth(1).unwrap();
@@ -790,6 +813,7 @@ mod tests {
         };
         for flag in [false, true] {
             let line = Record::Entry(Box::new(entry(flag))).line();
+            assert!(matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Entry(_), _))), "{line}");
             for name in ["undo", "gone", "sealed"] {
                 assert_eq!(line.contains(&format!("\"{name}\":true")), flag, "{line}");
                 assert_eq!(line.contains(name), flag, "{line}");

@@ -117,6 +117,9 @@ mod tests {
         let bytes = bytes.as_ref();
         let at = scan(bytes, 1000, &mut seen);
         let found: Vec<u64> = seen.records.iter().map(|record| record.0).collect();
+        for (m, from, to) in seen.records {
+            assert_eq!(&bytes[from as usize - 1000..to as usize - 1000], record(m).as_bytes());
+        }
         let damaged: Vec<(u64, u64)> =
             seen.damage.iter().map(|(from, to)| (from - 1000, to - 1000)).collect();
         assert_eq!(
@@ -132,6 +135,7 @@ mod tests {
         let (a, b) = (record(1), record(2));
         check(format!("{a}\n\n{b}\n"), &[1, 2], &[], a.len() + b.len() + 3);
         check("", &[], &[], 0);
+        check(format!("\0\0\0\n{a}\n"), &[1], &[(0, 3)], a.len() + 5);
     }
 
     #[test]
