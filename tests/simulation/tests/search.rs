@@ -20,7 +20,7 @@ use sessile_core::{
     Store, WriteOptions,
 };
 use sessile_simulation::inject::faults;
-use sessile_simulation::sim::{Disk, Random, SimDisk, SimHost, Stage};
+use sessile_simulation::sim::{Disk, Random, SimDisk, SimHost, Stage, Turns};
 
 type Sim = Store<SimHost>;
 /// A session and a message of it; 0 is its title.
@@ -299,6 +299,12 @@ fn segments(disk: &Disk) -> Vec<(String, Vec<u8>)> {
     ours.map(|path| (path.to_owned(), disk.bytes(path).unwrap().to_vec())).collect()
 }
 
+/// Whether a word stands in a segment.
+fn holds(disk: &SimDisk, word: &str) -> bool {
+    let is_there = |bytes: &[u8]| bytes.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+    segments(&disk.disk()).iter().any(|(_, bytes)| is_there(bytes))
+}
+
 #[test]
 fn a_crash_anywhere_in_an_update_shows_in_no_answer() {
     let disk = SimDisk::new(Disk::default());
@@ -370,6 +376,65 @@ fn an_error_of_any_call_of_an_update_shows_in_no_answer_and_stops_no_append() {
     assert!(runs > 100, "only {runs} runs");
 }
 
+/// Orders of calls that are tried for each of what may race with an update.
+const ORDERS: u64 = 60;
+
+#[test]
+fn an_update_among_the_calls_of_others_shows_in_no_answer_and_stops_nobody() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = prepared(&disk);
+    update_all(&mut store, 20_000).unwrap();
+    let said = json!([{"role": "user", "parts": [{"type": "text", "text": "beta xylophone"}]}]).to_string();
+    store.append("doomed", &said, &WriteOptions::default()).unwrap();
+    store.create(&NewSession { id: Some("gone".into()), ..Default::default() }).unwrap();
+    let doomed = said.replace("xylophone", "quixotic");
+    store.append("gone", &doomed, &WriteOptions::default()).unwrap();
+    store.trash("gone").unwrap();
+    store.close().unwrap();
+    let base = disk.disk();
+    let append = |store: &mut Sim| store.append("doomed", &said, &WriteOptions::default()).map(|_| ());
+    let acts: [(&str, &(dyn Fn(&mut Sim) -> sessile_core::Result<()> + Sync)); 4] = [
+        ("append", &append),
+        ("purge", &|store| store.purge("gone").map(|_| ())),
+        ("compact", &|store| store.compact("doomed").map(|_| ())),
+        ("update", &|store| update_all(store, 700)),
+    ];
+    for (name, act) in acts {
+        for seed in 0..ORDERS {
+            let mut random = Random::new(seed);
+            let order: Vec<u64> = (0..400).map(|_| 11 + random.below(2)).collect();
+            let disk = SimDisk::new(base.clone());
+            let (mut updating, mut other) = (open(&disk, 11), open(&disk, 12));
+            let turns = Turns::new(&[11, 12], order);
+            updating.host_mut().take_turns(Some(turns.clone()));
+            other.host_mut().take_turns(Some(turns.clone()));
+            let (updated, acted) = std::thread::scope(|scope| {
+                let acting = scope.spawn(|| {
+                    let acted = act(&mut other);
+                    turns.finish(12);
+                    acted
+                });
+                let updated = update_all(&mut updating, 900);
+                turns.finish(11);
+                (updated, acting.join().unwrap())
+            });
+            let how = format!("{name}, order {seed}");
+            updated.unwrap_or_else(|error| panic!("{how}: the update: {error:?}"));
+            acted.unwrap_or_else(|error| panic!("{how}: {error:?}"));
+            updating.host_mut().take_turns(None);
+            let mut fresh = open(&disk, 13);
+            for store in [&mut updating, &mut fresh] {
+                compare(store, &mut random, &how);
+            }
+            update_all(&mut fresh, 1 << 20).unwrap();
+            compare(&mut fresh, &mut random, &format!("{how}, updated"));
+            if name == "purge" {
+                assert!(!holds(&disk, "quixotic"), "{how}: words of what was purged are in the index");
+            }
+        }
+    }
+}
+
 #[test]
 fn damage_of_any_byte_of_the_index_is_no_wrong_answer() {
     let disk = SimDisk::new(Disk::default());
@@ -414,10 +479,7 @@ fn words_of_what_was_purged_are_gone() {
     let mut store = prepared(&disk);
     // In many segments, so that those of others stay.
     update_all(&mut store, 700).unwrap();
-    let holds = |disk: &SimDisk| {
-        segments(&disk.disk()).iter().any(|(_, bytes)| bytes.windows(9).any(|bytes| bytes == b"xylophone"))
-    };
-    assert!(holds(&disk), "the index has no such word");
+    assert!(holds(&disk, "xylophone"), "the index has no such word");
     store.trash("doomed").unwrap();
     assert_eq!(found(&mut store, json!({"query": "xylophone"})).len(), 0);
     assert_eq!(found(&mut store, json!({"query": "xylophone", "trashed": true})).len(), 1);
@@ -425,12 +487,12 @@ fn words_of_what_was_purged_are_gone() {
     let mut other = open(&disk, 2);
     assert_eq!(found(&mut other, json!({"query": "xylophone", "trashed": true})).len(), 1);
     open(&disk, 3).purge("doomed").unwrap();
-    assert!(!holds(&disk), "the index still has it");
+    assert!(!holds(&disk, "xylophone"), "the index still has it");
     for store in [&mut store, &mut other] {
         assert_eq!(found(store, json!({"query": "xylophone", "trashed": true})).len(), 0);
         update_all(store, 700).unwrap();
     }
-    assert!(!holds(&disk), "it has come back");
+    assert!(!holds(&disk, "xylophone"), "it has come back");
     compare(&mut store, &mut Random::new(4), "purged");
 }
 
