@@ -524,6 +524,10 @@ mod tests {
         assert_eq!(fold.path(), [(1, 3), (6, 7), (9, 9)]);
         assert_eq!(fold.put(&append(stamp(1), 9, Some(0), 1)), counts(10, 1));
         assert_eq!(fold.path(), [(10, 10)]);
+        fold.put(&head(Why::Revert, 0, &[]));
+        for hidden in [9, 10] {
+            fold.rejects(&append(stamp(1), 10, Some(hidden), 1), Reason::NoTarget);
+        }
     }
 
     #[test]

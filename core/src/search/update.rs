@@ -140,8 +140,13 @@ impl<H: Host> Store<H> {
                     continue;
                 }
                 match self.take_in_log(&view, place, known, &mut made, budget) {
-                    // What the disk does not give, or is no log, is not searched, and counted so.
-                    Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Damaged) => {}
+                    // What the disk does not give, or is no log, is not searched, and counted so. A log that was
+                    // purged meanwhile takes what was made of it along when it is published.
+                    Err(error)
+                        if matches!(
+                            error.kind,
+                            ErrorKind::Unavailable | ErrorKind::Damaged | ErrorKind::NotFound
+                        ) => {}
                     taken => taken?,
                 }
             }
@@ -161,10 +166,7 @@ impl<H: Host> Store<H> {
         let before = view.newest(place);
         // What looking costs counts at the end, so that every call comes to at least one message.
         let mut looked = known.file.size.min(LOOK_BYTES);
-        let mut log = match self.log_at(&path) {
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-            log => log?,
-        };
+        let mut log = self.log_at(&path)?;
         if !log.state().begun() {
             made.begin(nothing(&known.file));
             return Ok(());

@@ -376,11 +376,41 @@ fn an_error_of_any_call_of_an_update_shows_in_no_answer_and_stops_no_append() {
     assert!(runs > 100, "only {runs} runs");
 }
 
-/// Orders of calls that are tried for each of what may race with an update.
+/// Orders of calls that are tried for each pair.
 const ORDERS: u64 = 60;
 
+type Act<'a> = &'a (dyn Fn(&mut Sim) -> sessile_core::Result<()> + Sync);
+
+/// Lets two processes act at once: in odd orders one does all where it finds the other in the middle, in even ones they
+/// come call by call.
+fn race(
+    disk: &SimDisk,
+    seed: u64,
+    one: Act<'_>,
+    other: Act<'_>,
+) -> (sessile_core::Result<()>, sessile_core::Result<()>) {
+    let mut random = Random::new(seed);
+    let begin = random.below(80) as usize;
+    let order: Vec<u64> = match seed % 2 {
+        0 => (0..400).map(|_| 11 + random.below(2)).collect(),
+        _ => [11].repeat(begin).into_iter().chain([12].repeat(400)).collect(),
+    };
+    let turns = Turns::new(&[11, 12], order);
+    let (mine, others) = (open(disk, 11), open(disk, 12));
+    let act = |process, mut store: Sim, act: Act<'_>| {
+        store.host_mut().take_turns(Some(turns.clone()));
+        let acted = act(&mut store);
+        turns.finish(process);
+        acted
+    };
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| act(12, others, other));
+        (act(11, mine, one), others.join().unwrap())
+    })
+}
+
 #[test]
-fn an_update_among_the_calls_of_others_shows_in_no_answer_and_stops_nobody() {
+fn what_others_do_meanwhile_stops_no_update_and_no_search() {
     let disk = SimDisk::new(Disk::default());
     let mut store = prepared(&disk);
     update_all(&mut store, 20_000).unwrap();
@@ -393,43 +423,30 @@ fn an_update_among_the_calls_of_others_shows_in_no_answer_and_stops_nobody() {
     store.close().unwrap();
     let base = disk.disk();
     let append = |store: &mut Sim| store.append("doomed", &said, &WriteOptions::default()).map(|_| ());
-    let acts: [(&str, &(dyn Fn(&mut Sim) -> sessile_core::Result<()> + Sync)); 4] = [
+    let acts: [(&str, Act<'_>); 4] = [
         ("append", &append),
         ("purge", &|store| store.purge("gone").map(|_| ())),
         ("compact", &|store| store.compact("doomed").map(|_| ())),
         ("update", &|store| update_all(store, 700)),
     ];
-    for (name, act) in acts {
-        for seed in 0..ORDERS {
-            let mut random = Random::new(seed);
-            let order: Vec<u64> = (0..400).map(|_| 11 + random.below(2)).collect();
-            let disk = SimDisk::new(base.clone());
-            let (mut updating, mut other) = (open(&disk, 11), open(&disk, 12));
-            let turns = Turns::new(&[11, 12], order);
-            updating.host_mut().take_turns(Some(turns.clone()));
-            other.host_mut().take_turns(Some(turns.clone()));
-            let (updated, acted) = std::thread::scope(|scope| {
-                let acting = scope.spawn(|| {
-                    let acted = act(&mut other);
-                    turns.finish(12);
-                    acted
-                });
-                let updated = update_all(&mut updating, 900);
-                turns.finish(11);
-                (updated, acting.join().unwrap())
-            });
-            let how = format!("{name}, order {seed}");
-            updated.unwrap_or_else(|error| panic!("{how}: the update: {error:?}"));
-            acted.unwrap_or_else(|error| panic!("{how}: {error:?}"));
-            updating.host_mut().take_turns(None);
-            let mut fresh = open(&disk, 13);
-            for store in [&mut updating, &mut fresh] {
-                compare(store, &mut random, &how);
-            }
-            update_all(&mut fresh, 1 << 20).unwrap();
-            compare(&mut fresh, &mut random, &format!("{how}, updated"));
-            if name == "purge" {
-                assert!(!holds(&disk, "quixotic"), "{how}: words of what was purged are in the index");
+    let search = |store: &mut Sim| {
+        store.operate("search", &json!({"query": "alpha beta", "trashed": true}).to_string()).map(drop)
+    };
+    let works: [(&str, Act<'_>); 2] = [("update", &|store| update_all(store, 900)), ("search", &search)];
+    for seed in 0..ORDERS {
+        for (working, work) in works {
+            for (name, act) in acts {
+                let how = format!("{working} and {name}, order {seed}");
+                let disk = SimDisk::new(base.clone());
+                let (mine, others) = race(&disk, seed, work, act);
+                mine.unwrap_or_else(|error| panic!("{how}: the {working}: {error:?}"));
+                others.unwrap_or_else(|error| panic!("{how}: the {name}: {error:?}"));
+                let (mut store, mut random) = (open(&disk, 13), Random::new(seed));
+                compare(&mut store, &mut random, &how);
+                update_all(&mut store, 1 << 20).unwrap();
+                compare(&mut store, &mut random, &format!("{how}, updated"));
+                let is_left = name == "purge" && holds(&disk, "quixotic");
+                assert!(!is_left, "{how}: words of what was purged are in the index");
             }
         }
     }
