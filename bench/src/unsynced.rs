@@ -96,21 +96,25 @@ impl Fs for Unsynced {
     }
 
     fn list(&mut self, directory: &str, after: &str, limit: u32) -> Result<Vec<DirEntry>, FsError> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(self.root.join(directory)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        let place = self.root.join(directory);
+        let entries = match fs::read_dir(&place) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(told)?,
         };
-        for entry in entries {
-            let entry = entry.map_err(told)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let meta = entry.metadata().map_err(told)?;
-            if meta.is_file() && name.as_str() > after {
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<std::io::Result<Vec<String>>>().map_err(told)?;
+        names.retain(|name| name.as_str() > after);
+        names.sort_unstable();
+        let mut found = Vec::new();
+        for name in names {
+            if found.len() as u64 == u64::from(limit) {
+                break;
+            }
+            let meta = fs::metadata(place.join(&name)).map_err(told)?;
+            if meta.is_file() {
                 found.push(DirEntry { name, size: meta.len() });
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        found.truncate(limit as usize);
         Ok(found)
     }
 

@@ -768,11 +768,7 @@ mod tests {
         let stamp = || Stamp { id: "01JD0000000000000000000000".into(), at: 7, b: 1, op: None, head: None };
         for record in [
             Record::Text(TextRecord { m: 1, p: 0, o: 0, x: "a".into() }),
-            Record::Change(ChangeRecord {
-                stamp: stamp(),
-                change: Change::default(),
-                facts: None,
-            }),
+            Record::Change(ChangeRecord { stamp: stamp(), change: Change::default(), facts: None }),
             Record::Seal(SealRecord { stamp: stamp(), why: Rewrite::Compact }),
             Record::Purge(PurgeRecord { stamp: stamp() }),
             Record::Open(OpenRecord { session: "s".into(), writer: "w".into(), at: 7 }),
@@ -813,7 +809,10 @@ mod tests {
         };
         for flag in [false, true] {
             let line = Record::Entry(Box::new(entry(flag))).line();
-            assert!(matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Entry(_), _))), "{line}");
+            assert!(
+                matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Entry(_), _))),
+                "{line}"
+            );
             for name in ["undo", "gone", "sealed"] {
                 assert_eq!(line.contains(&format!("\"{name}\":true")), flag, "{line}");
                 assert_eq!(line.contains(name), flag, "{line}");
