@@ -85,7 +85,7 @@ fn damage(base: u64, from: usize, to: usize, visitor: &mut impl Visitor) {
 }
 
 #[cfg(test)]
-#[allow(clippy::string_slice, reason = "the texts are ASCII")]
+#[allow(clippy::string_slice, clippy::cast_possible_truncation, reason = "the texts are ASCII, and short")]
 mod tests {
     use super::*;
     use crate::record::TextRecord;
