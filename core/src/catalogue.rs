@@ -12,7 +12,7 @@ use crate::facts::{Facts, Session};
 use crate::fold::End;
 use crate::host::{DirEntry, Durability, FsErrorKind, Host};
 use crate::id::{Name, fingerprint};
-use crate::log::{Log, read};
+use crate::log::{Log, generations, read};
 use crate::planted::{Planted, planted};
 use crate::record::{
     CatalogueRecord, EntryRecord, MARKER, OpenRecord, OpenSession, PointRecord, Record, RefRecord,
@@ -429,11 +429,8 @@ pub fn settled(host: &mut impl Host, id: &str, known: &Known) -> Result<Option<E
 
 /// The entry of a session as its highest generation says.
 fn from_log(host: &mut impl Host, name: &Name) -> Result<Option<EntryRecord>> {
-    let prefix = format!("{}-", name.as_str());
-    let files = host.list(&name.directory(), &prefix, 1000)?;
-    let last = files.iter().rfind(|file| file.name.starts_with(&prefix));
-    match last.and_then(|file| Name::parse_log(&file.name)) {
-        Some((name, generation)) => from_generation(host, &name, generation),
+    match generations(host, name)?.last() {
+        Some(generation) => from_generation(host, name, *generation),
         None => Ok(None),
     }
 }

@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 
 use crate::fold::{State, Verdict};
 use crate::host::{Durability, FsError, FsErrorKind, Host};
-use crate::id::{fingerprint, parse_ulid};
+use crate::id::{Name, fingerprint, parse_ulid};
 use crate::limits::{CHECK_BYTES, CHECK_RECORDS, CHECK_SPACING, DAMAGE_RUN_BYTES_MAX};
 use crate::message::Draft;
 use crate::path::Path;
 use crate::planted::{Planted, planted};
-use crate::record::{CheckRecord, MARKER, Record, checksum, leading_record, occurrences};
+use crate::record::{
+    AppendRecord, CheckRecord, MARKER, Record, TRAILER_LEN, checksum, leading_record, occurrences, verify,
+};
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
 
@@ -32,6 +34,9 @@ const TAIL_BYTES_MAX: u64 = 1024 * 1024;
 const READ_GAP_BYTES: u64 = 16 * 1024;
 /// The most messages of which an index is kept that nobody has asked for.
 const INDEX_UNASKED_MAX: usize = 4096;
+/// How many files of a session are asked for at once. Nearly always there is one; what follows it is another session's,
+/// and the host looks at each that it tells of.
+const GENERATIONS_PAGE: u32 = 3;
 /// At most this many damaged ranges are remembered one by one.
 const DAMAGE_LIST_MAX: usize = 1000;
 
@@ -85,17 +90,25 @@ struct Index {
 struct Entry {
     seq: u64,
     span: Span,
-    /// Its place among the record's messages.
-    item: u32,
+    /// Where it lies in the record.
+    within: Span,
     id: u128,
     at: u64,
     parent: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
     from: u64,
     len: u64,
+}
+
+impl Span {
+    /// The bytes of `text` that it is.
+    fn of(self, text: &str) -> Option<&str> {
+        let from = usize::try_from(self.from).ok()?;
+        text.get(from..from.checked_add(usize::try_from(self.len).ok()?)?)
+    }
 }
 
 /// Messages that follow on each other.
@@ -164,6 +177,24 @@ impl Log {
     /// Loads a log from its end: what it costs does not depend on the length of the log.
     pub fn load(host: &mut impl Host, path: &str, limit: Option<u64>) -> Result<Self> {
         Self::load_indexed(host, path, limit, None, Tail::default())
+    }
+
+    /// Loads a log whose `last` messages will be read, as far as its end tells where they begin: nothing is folded twice.
+    pub fn load_last(host: &mut impl Host, path: &str, last: u64) -> Result<Self> {
+        if last == 0 {
+            return Self::load(host, path, None);
+        }
+        let size = host.stat(path)?;
+        let mut tail = Tail::at(size);
+        tail.reach(host, path, size.saturating_sub(TAIL_BYTES))?;
+        let appended =
+            |bytes: &[u8]| occurrences(bytes, format!("{MARKER}append\"").as_bytes()).count() as u64;
+        let newest = last_check(&tail.bytes, &State::from_check).map(|(check, _)| {
+            let behind = tail.since(check.upto).unwrap_or_default();
+            check.n + appended(behind)
+        });
+        let floor = newest.map(|newest| newest.saturating_sub(last));
+        Self::load_indexed(host, path, None, floor, tail)
     }
 
     /// Loads a log of which `tail` is known, with an index of all messages above `floor`; without one, of those that are
@@ -402,10 +433,7 @@ impl Log {
             if window > TAIL_BYTES_MAX {
                 break;
             }
-            let from = size.saturating_sub(window);
-            let mut bytes = read(host, &self.path, from, self.tail.from)?;
-            bytes.append(&mut self.tail.bytes);
-            self.tail = Tail { from: size.saturating_sub(bytes.len() as u64), bytes };
+            self.tail.reach(host, &self.path, size.saturating_sub(window))?;
         }
         // Then piece by piece; a checkpoint that two pieces share is passed over for the one before.
         let mut to = self.tail.from;
@@ -556,15 +584,16 @@ impl Log {
             .copied();
         let pieces = self.pieces(host, entries.chain(changes).collect())?;
         let mut bytes = 0;
-        for entry in batch {
-            let Some(Record::Append(append)) = pieces.record(entry.span) else { continue };
-            let Some(json) = append.m.get(entry.item as usize) else { continue };
-            let Entry { seq, id, parent, at: created_at, .. } = *entry;
-            let mut stored =
-                Stored { seq, id, parent, created_at, updated_at: created_at, json: (*json).to_owned() };
-            pieces.change(&mut stored, index.changes.get(&seq).filter(|_| changed), None);
-            bytes += stored.json.len();
-            out.push(stored);
+        // A record with many messages is read once.
+        for record in batch.chunk_by(|one, next| one.span == next.span) {
+            for (json, entry) in pieces.messages(record) {
+                let Entry { seq, id, parent, at: created_at, .. } = *entry;
+                let mut stored =
+                    Stored { seq, id, parent, created_at, updated_at: created_at, json: json.to_owned() };
+                pieces.change(&mut stored, index.changes.get(&seq).filter(|_| changed), None);
+                bytes += stored.json.len();
+                out.push(stored);
+            }
         }
         Ok(bytes)
     }
@@ -746,6 +775,22 @@ impl Log {
     }
 }
 
+/// The generations of a session that have a file, ascending.
+pub fn generations(host: &mut impl Host, name: &Name) -> Result<Vec<u32>> {
+    let prefix = format!("{}-", name.as_str());
+    let mut generations = Vec::new();
+    let mut after = prefix.clone();
+    loop {
+        let files = host.list(&name.directory(), &after, GENERATIONS_PAGE)?;
+        let ours = files.iter().take_while(|file| file.name.starts_with(&prefix));
+        generations.extend(ours.filter_map(|file| Some(Name::parse_log(&file.name)?.1)));
+        match files.last() {
+            Some(last) if last.name.starts_with(&prefix) => after.clone_from(&last.name),
+            _ => return Ok(generations),
+        }
+    }
+}
+
 fn limited(size: u64, limit: Option<u64>) -> u64 {
     limit.map_or(size, |limit| size.min(limit))
 }
@@ -797,6 +842,15 @@ impl Tail {
 
     fn to(&self) -> u64 {
         self.from + self.bytes.len() as u64
+    }
+
+    /// Reads what lies between `from` and what is known.
+    fn reach(&mut self, host: &mut impl Host, path: &str, from: u64) -> Result<()> {
+        let to = self.to();
+        let mut bytes = read(host, path, from, self.from)?;
+        bytes.append(&mut self.bytes);
+        *self = Self { from: to.saturating_sub(bytes.len() as u64), bytes };
+        Ok(())
     }
 
     /// The bytes from `from` on, where they are known.
@@ -899,7 +953,7 @@ impl Visitor for Folder<'_> {
             }
         }
         let verdict = folded.state.apply(record, from);
-        folded.index.note(&folded.state, record, verdict, Span { from, len: to - from });
+        folded.index.note(&folded.state, record, text, verdict, Span { from, len: to - from });
         // Where nobody came between it is the very text that was appended.
         if self.want.is_some_and(|want| std::ptr::eq(want, text) || want == text) {
             self.found = Some((verdict, from));
@@ -950,21 +1004,19 @@ impl Index {
         self.entries.get(from..to).unwrap_or_default()
     }
 
-    fn note(&mut self, state: &State, record: &Record<'_>, verdict: Verdict, span: Span) {
+    fn note(&mut self, state: &State, record: &Record<'_>, text: &str, verdict: Verdict, span: Span) {
         let Verdict::Counts { seq, count } = verdict else { return };
         match record {
             Record::Session(_) => self.base = state.inherited,
             Record::Append(append) => {
                 self.fill(seq - 1, &state.path);
                 let id = parse_ulid(&append.stamp.id).unwrap_or(0);
-                for item in 0..count {
-                    let seq = seq + item;
+                for ((item, seq), within) in (0..count).zip(seq..).zip(places(append, text)) {
                     let parent = state.path.before(seq);
-                    let item = u32::try_from(item).unwrap_or(u32::MAX);
                     self.entries.push(Entry {
                         seq,
                         span,
-                        item,
+                        within,
                         id: id.wrapping_add(u128::from(item)),
                         at: append.stamp.at,
                         parent,
@@ -1032,6 +1084,19 @@ impl Index {
     }
 }
 
+/// Where the messages of a record lie in its text, which they were read from or written to.
+fn places<'a>(append: &'a AppendRecord<'_>, text: &'a str) -> impl Iterator<Item = Span> + 'a {
+    // As we write it, only the checksum comes behind them.
+    let written: usize = append.m.iter().map(|json| json.len() + 1).sum();
+    let mut next = text.len().saturating_sub(written + TRAILER_LEN);
+    append.m.iter().map(move |json| {
+        let skip = json.as_ptr().addr().checked_sub(text.as_ptr().addr());
+        let from = skip.filter(|from| from + json.len() <= text.len()).unwrap_or(next);
+        next += json.len() + 1;
+        Span { from: from as u64, len: json.len() as u64 }
+    })
+}
+
 /// The numbers from `first` to `last`, cut where what is visible begins and ends.
 fn parts(first: u64, last: u64, path: &Path) -> impl Iterator<Item = (u64, u64)> {
     let visible = path.from(first, u64::MAX).into_iter().take_while(move |(from, _)| *from <= last);
@@ -1050,26 +1115,39 @@ struct Pieces<'a>(Vec<(Span, Cow<'a, [u8]>)>);
 impl Pieces<'_> {
     /// Adds the messages of one record, with their changes and where they lie. Returns how many bytes they have.
     fn place(&self, entries: &[Entry], index: &Index, out: &mut Vec<(Stored, Place)>) -> usize {
-        let Some(span) = entries.first().map(|entry| entry.span) else { return 0 };
-        let Some((Record::Append(append), text)) = self.read(span) else { return 0 };
         let mut bytes = 0;
-        for Entry { seq, item, id, parent, at: created_at, .. } in entries.iter().copied() {
-            let Some(json) = append.m.get(item as usize).copied() else { continue };
-            let Some(skip) = json.as_ptr().addr().checked_sub(text.as_ptr().addr()) else { continue };
+        for (json, entry) in self.messages(entries) {
+            let Entry { seq, span, within, id, parent, at: created_at } = *entry;
             let mut stored =
                 Stored { seq, id, parent, created_at, updated_at: created_at, json: json.to_owned() };
             let spans = index.changes.get(&seq);
             self.change(&mut stored, spans, None);
             bytes += stored.json.len();
             let place = Place {
-                from: span.from + skip as u64,
-                len: json.len() as u64,
+                from: span.from + within.from,
+                len: within.len,
                 sum: checksum(json.as_bytes()),
                 changes: joined(spans.into_iter().flatten()),
             };
             out.push((stored, place));
         }
         bytes
+    }
+
+    /// The messages of one record as they were appended. Those that cannot be read are left out.
+    fn messages<'a>(&self, entries: &'a [Entry]) -> Vec<(&str, &'a Entry)> {
+        let Some((text, is_folded)) = entries.first().and_then(|entry| self.text(entry.span)) else {
+            return Vec::new();
+        };
+        // What was folded from these very bytes is where the fold found it.
+        let mut is_there: Box<dyn Fn(&Entry) -> bool> = Box::new(|_| true);
+        if !is_folded {
+            let Record::Append(append) = Record::of_checked(text) else { return Vec::new() };
+            let places: Vec<Span> = places(&append, text).collect();
+            is_there = Box::new(move |entry| places.binary_search(&entry.within).is_ok());
+        }
+        let there = entries.iter().filter(|entry| is_there(entry));
+        there.filter_map(|entry| Some((entry.within.of(text)?, entry))).collect()
     }
 
     /// Applies the records at `spans` to a message. Returns whether the text record that begins at `watched` applied.
@@ -1095,19 +1173,19 @@ impl Pieces<'_> {
     }
 
     fn record(&self, span: Span) -> Option<Record<'_>> {
-        self.read(span).map(|(record, _)| record)
+        self.text(span).map(|(text, _)| Record::of_checked(text))
     }
 
-    /// The record at `span`, and its text. What is still in memory was checked when it was folded, everything else is
-    /// checked now.
-    fn read(&self, span: Span) -> Option<(Record<'_>, &str)> {
+    /// The text of the record at `span`, and whether it is what was folded: that is still in memory and was checked then,
+    /// everything else is checked now.
+    fn text(&self, span: Span) -> Option<(&str, bool)> {
         let place = self.0.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
         let (piece, piece_bytes) = self.0.get(place)?;
         let skip = usize::try_from(span.from - piece.from).ok()?;
         let bytes = piece_bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
         match piece_bytes {
-            Cow::Borrowed(_) => std::str::from_utf8(bytes).ok().map(|text| (Record::of_checked(text), text)),
-            Cow::Owned(_) => Record::parse(bytes),
+            Cow::Borrowed(_) => Some((std::str::from_utf8(bytes).ok()?, true)),
+            Cow::Owned(_) => Some((verify(bytes)?, false)),
         }
     }
 }

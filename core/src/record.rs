@@ -21,7 +21,7 @@ pub const MARKER: &str = "{\"t\": \"";
 /// How the checksum begins.
 const SUM: &str = ",\"c\":\"";
 /// The length of the checksum with all that encloses it: `,"c":"01234567"}`.
-const TRAILER_LEN: usize = 16;
+pub const TRAILER_LEN: usize = 16;
 
 /// CRC-32C. Tables of 16 lanes are about as fast as the component can be without instructions of its own.
 static CASTAGNOLI: Crc<u32, crc::Table<16>> = Crc::<u32, crc::Table<16>>::new(&CRC_32_ISCSI);
@@ -634,8 +634,8 @@ fn finish(mut line: String) -> String {
     line
 }
 
-/// The text of a line whose marker and checksum fit.
-fn verify(line: &[u8]) -> Option<&str> {
+/// The text of a line, without its newline, whose marker and checksum fit.
+pub fn verify(line: &[u8]) -> Option<&str> {
     let (covered, trailer) = line.split_at_checked(line.len().checked_sub(TRAILER_LEN)?)?;
     let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(sum_over(covered));
     if fits || planted(Planted::ChecksumIgnored) { std::str::from_utf8(line).ok() } else { None }

@@ -364,7 +364,8 @@ impl<H: Host> Store<H> {
         select.check()?;
         let bad_cursor = || Error::invalid("not a cursor of this store; begin again without one");
         let limit = u64::from(select.limit());
-        self.with(id, Look::Fresh, |store, cached| {
+        let look = if let Select::Last(_) = select { Look::Last(limit) } else { Look::Fresh };
+        self.with(id, look, |store, cached| {
             let path = cached.log.state().path.clone();
             let ranges = match select {
                 Select::Last(_) => path.last(limit),

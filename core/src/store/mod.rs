@@ -121,6 +121,8 @@ struct Marker {
 pub(crate) enum Look {
     /// As of this call.
     Fresh,
+    /// The same, and so many of the last messages will be read.
+    Last(u64),
     /// As of any earlier look: the fold decides later whether it was good enough.
     Cached,
 }
@@ -323,7 +325,8 @@ impl<H: Host> Store<H> {
                 return Ok(cached);
             }
         }
-        let log = self.current(name, id, unfinished)?;
+        let last = if let Look::Last(count) = look { count } else { 0 };
+        let log = self.current(name, id, last, unfinished)?;
         Ok(Cached { written, marked_at, unsynced, ..Cached::new(log) })
     }
 
@@ -335,12 +338,12 @@ impl<H: Host> Store<H> {
         Ok(())
     }
 
-    /// Finds the log that holds a session now.
-    fn current(&mut self, name: &Name, id: &str, unfinished: Unfinished) -> Result<Log> {
+    /// Finds the log that holds a session now, of which the `last` messages will be read.
+    fn current(&mut self, name: &Name, id: &str, last: u64, unfinished: Unfinished) -> Result<Log> {
         // Nearly always the first generation, and it has not ended.
         let mut generation = 1;
         for _ in 0..ATTEMPTS {
-            let log = match Log::load(&mut self.host, &name.log(generation), None) {
+            let log = match Log::load_last(&mut self.host, &name.log(generation), last) {
                 Err(error) if error.kind == ErrorKind::NotFound && generation == 1 => None,
                 Err(error) if error.kind == ErrorKind::NotFound => {
                     generation = 1;
@@ -382,14 +385,9 @@ impl<H: Host> Store<H> {
         Err(Error::conflict(format!("session {id} is being rewritten again and again; retry later")))
     }
 
-    /// The generations of a session that have a file, ascending.
+    /// See [`crate::log::generations`].
     pub(crate) fn generations(&mut self, name: &Name) -> Result<Vec<u32>> {
-        let prefix = format!("{}-", name.as_str());
-        let files = self.host.list(&name.directory(), &prefix, 1000)?;
-        let ours = files
-            .iter()
-            .map_while(|file| file.name.starts_with(&prefix).then(|| Name::parse_log(&file.name)));
-        Ok(ours.flatten().map(|(_, generation)| generation).collect())
+        crate::log::generations(&mut self.host, name)
     }
 
     /// Appends the record that `make` gives, again and again until the fold has decided on it for good.

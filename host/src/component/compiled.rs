@@ -19,6 +19,9 @@ use wasmtime::{Config, Engine};
 /// [`ComponentStore`]: crate::ComponentStore
 pub static COMPONENT: &[u8] = include_bytes!("../../component/sessile.wasm");
 
+/// Its SHA-256, from when this crate was built.
+const COMPONENT_SHA256: &str = env!("SESSILE_COMPONENT_SHA256");
+
 static COMPILED: OnceLock<(Engine, Component)> = OnceLock::new();
 
 /// The engine and the component of this process.
@@ -38,12 +41,12 @@ fn load(engine: &Engine) -> wasmtime::Result<Component> {
     if let Some(component) = file.as_deref().and_then(|file| cached(engine, file)) {
         return Ok(component);
     }
-    let code = engine.precompile_component(COMPONENT)?;
+    let component = Component::new(engine, COMPONENT)?;
     if let Some(file) = file {
         // The next start compiles again where this fails.
-        let _ = keep(&file, &code);
+        let _ = component.serialize().map(|code| keep(&file, &code));
     }
-    Component::new(engine, COMPONENT)
+    Ok(component)
 }
 
 /// A hash over the component and what wasmtime says its code depends on.
@@ -59,7 +62,7 @@ fn key(engine: &Engine) -> String {
         }
     }
     let mut feed = Feed(Sha256::new());
-    feed.write(COMPONENT);
+    feed.write(COMPONENT_SHA256.as_bytes());
     engine.precompile_compatibility_hash().hash(&mut feed);
     feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -132,4 +135,15 @@ fn cache_directory() -> Option<PathBuf> {
         given("XDG_CACHE_HOME").or_else(|| given("HOME").map(|home| home.join(".cache")))
     };
     caches.map(|caches| caches.join("sessile"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_component_that_is_carried() {
+        let digest: String = Sha256::digest(COMPONENT).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, COMPONENT_SHA256);
+    }
 }
