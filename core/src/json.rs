@@ -42,6 +42,11 @@ pub fn minify_array(text: &str) -> Result<Cow<'_, str>, JsonError> {
     minify_nested(text, JSON_DEPTH_MAX + 1)
 }
 
+/// As [`minify`], for a value of at most `depth_max` levels; what has no such whitespace is not copied.
+pub(crate) fn minify_within(text: &str, depth_max: usize) -> Result<Cow<'_, str>, JsonError> {
+    minify_nested(text, depth_max)
+}
+
 /// As [`minify`], for an array that becomes a member of an object, which then has at most 128 levels.
 pub fn minify_parts(text: &str) -> Result<String, JsonError> {
     minify_nested(text, JSON_DEPTH_MAX - 1).map(Cow::into_owned)
@@ -207,7 +212,14 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b'"') {
             return Err(self.error("expected a key"));
         }
-        let key = self.string()?;
+        // Only keys are compared, so only they are unescaped.
+        let start = self.at;
+        let key = match self.string()? {
+            (raw, false) => Cow::Borrowed(raw.get(1..raw.len() - 1).unwrap_or_default()),
+            (raw, true) => serde_json::from_str(raw)
+                .map(Cow::Owned)
+                .map_err(|_| JsonError { offset: start, what: "bad escape in the string" })?,
+        };
         if let Some(Level::Object(keys)) = self.stack.last_mut() {
             keys.push(key);
         }
@@ -219,38 +231,25 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Takes a string and returns it unescaped.
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    /// Takes a string. Returns it with its quotes, and whether it has escapes.
+    fn string(&mut self) -> Result<(&'a str, bool), JsonError> {
         let start = self.at;
-        let mut escaped = false;
+        let mut has_escapes = false;
         self.at += 1;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let length = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-            let plain = rest.get(..length).unwrap_or_default();
-            if has_control(plain) {
-                self.at += plain.iter().position(|byte| *byte < b' ').unwrap_or(0);
-                return Err(self.error("control character in a string"));
-            }
-            self.at += length;
+            self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'\\') => {
-                    escaped = true;
+                    has_escapes = true;
                     self.escape()?;
                 }
-                Some(_) => break,
+                Some(b'"') => break,
+                Some(_) => return Err(self.error("control character in a string")),
                 None => return Err(self.error("unexpected end in a string")),
             }
         }
         self.at += 1;
-        let raw = self.text.get(start..self.at).unwrap_or_default();
-        if escaped {
-            let unescaped = serde_json::from_str::<String>(raw);
-            return unescaped
-                .map(Cow::Owned)
-                .map_err(|_| JsonError { offset: start, what: "bad escape in the string" });
-        }
-        Ok(Cow::Borrowed(raw.get(1..raw.len() - 1).unwrap_or_default()))
+        Ok((self.text.get(start..self.at).unwrap_or_default(), has_escapes))
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
@@ -349,9 +348,26 @@ pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Whether a control character is among `bytes`. Without an early end, so that it takes many bytes at a time.
-fn has_control(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte < b' '))
+/// How many bytes stand before the first quote, backslash or control character: eight are looked at together, because
+/// text is full of escapes and most runs are short.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    /// The highest bit of the first byte that is zero; of bytes behind it nothing is known.
+    fn zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
+        let found = control | zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
+        let found = found & (ONES << 7);
+        if found != 0 {
+            return place * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
+    words.len() * 8 + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 /// Splits an object into its members, in order, values as text. `None` where `text` is not an object.
@@ -462,13 +478,16 @@ impl<'a> Splitter<'a> {
     fn string(&mut self) -> Option<()> {
         self.at += 1;
         loop {
-            let rest = self.text.as_bytes().get(self.at..)?;
-            let length = memchr::memchr2(b'"', b'\\', rest)?;
-            self.at += length + 1;
-            if rest.get(length) == Some(&b'"') {
-                return Some(());
+            self.at += plain_len(self.text.as_bytes().get(self.at..)?);
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                b'\\' => self.at += 2,
+                // No checked JSON has one here.
+                _ => self.at += 1,
             }
-            self.at += 1;
         }
     }
 
