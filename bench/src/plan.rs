@@ -431,6 +431,7 @@ impl Bench {
         for &size in sizes {
             let subjects = [
                 (Rust, "raw", 5),
+                (Rust, "raw-new-file", 5),
                 (Rust, "native", 5),
                 (Rust, "component", 5),
                 (Rust, "sqlite-full", 1),
@@ -448,12 +449,12 @@ impl Bench {
             let mut entries = self.entries("w6", &subjects, &job);
             // Copies of 100,000 messages take as long as all the rest together; 10,000 show what they cost.
             entries.retain(|entry| {
-                size <= 10_000 || matches!(entry.label.as_str(), "raw" | "native" | "sessile")
+                size <= 10_000 || matches!(entry.label.as_str(), "raw" | "raw-new-file" | "native" | "sessile")
             });
             for entry in &mut entries {
                 entry.size = size;
                 entry.job.dir = entry.job.dir.with_extension(size.to_string());
-                if entry.label == "raw" {
+                if entry.label.starts_with("raw") {
                     entry.job.held = 0;
                 }
             }

@@ -72,7 +72,8 @@ pub trait Subject {
 pub fn make(job: &Job) -> Result<Box<dyn Subject>> {
     let dir = job.dir.clone();
     Ok(match job.subject.as_str() {
-        "raw" => Box::new(Raw { dir, file: None }),
+        "raw" => Box::new(Raw { dir, file: None, made: None }),
+        "raw-new-file" => Box::new(Raw { dir, file: None, made: Some(0) }),
         "native" => Box::new(Sessile { dir, engine: Engine::Native, store: None }),
         "component" => Box::new(Sessile { dir, engine: Engine::Component, store: None }),
         "sqlite-full" => Box::new(Sqlite { dir, is_full: true, connection: None }),
@@ -103,6 +104,8 @@ pub fn pieces() -> impl Iterator<Item = String> {
 struct Raw {
     dir: PathBuf,
     file: Option<File>,
+    /// How many files were made beside it, where a fork is one: the least that a store with a file for each session does.
+    made: Option<u64>,
 }
 
 impl Raw {
@@ -176,7 +179,18 @@ impl Subject for Raw {
     }
 
     fn fork(&mut self, _: &str) -> Result<()> {
-        self.append_line(&[b"x".repeat(300), b"\n".to_vec()].concat(), true)
+        let line = [b"x".repeat(300), b"\n".to_vec()].concat();
+        self.append_line(&line, true)?;
+        if let Some(made) = &mut self.made {
+            *made += 1;
+            let temporary = self.dir.join("temporary");
+            let mut file = File::create(&temporary)?;
+            file.write_all(&line)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, self.dir.join(made.to_string()))?;
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn stream(&mut self, _: &str, durable: bool) -> Result<u64> {
@@ -202,7 +216,7 @@ impl Subject for Raw {
 
     fn writers(&mut self, threads: u64, ops: u64, bytes: u64) -> Result<()> {
         in_threads(threads, |thread| {
-            let mut raw = Raw { dir: self.dir.join(thread.to_string()), file: None };
+            let mut raw = Raw { dir: self.dir.join(thread.to_string()), file: None, made: None };
             raw.open()?;
             (0..ops / threads).try_for_each(|_| raw.append("", bytes, 1, true))
         })

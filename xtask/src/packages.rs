@@ -42,9 +42,15 @@ pub(crate) fn build(missing: Missing) -> Result<()> {
 
 /// Runs the tests that the packages bring.
 pub(crate) fn test() -> Result<()> {
-    execute(Node::npm()?.args(["test", "--silent"]))?;
     Python::install_frameworks()?;
-    execute(Python::command().args(["-m", "pytest", "--quiet"]))
+    // Each keeps one processor busy, so they run side by side.
+    let mut node = Node::npm()?.args(["test", "--silent"]).spawn().context("`npm` cannot be run")?;
+    let python = execute(Python::command().args(["-m", "pytest", "--quiet"]));
+    let status = node.wait()?;
+    if !status.success() {
+        bail!("the tests of the package for Node failed ({status})");
+    }
+    python
 }
 
 /// Sets up the readers of other agents, which read what is exported to their formats.
