@@ -246,23 +246,25 @@ impl Reading {
     }
 
     fn take_record(&mut self, import: &mut Import, record: &Record) {
-        let Some(line) = Members::parse(&record.text) else {
+        let Some(line) = Members::of_checked(&record.text) else {
             import.note(record.place, "a value that is not an object; kept as an extra");
             self.take_extra(record);
             return;
         };
         let kind = line.string("type").unwrap_or_default();
         let has_uuid = text_of(&line, "uuid").is_some();
+        let message = line.get("message").and_then(Members::of_checked);
         let body = match kind.as_ref() {
             "user" | "assistant" if has_uuid || line.get("message").is_some() => {
-                Some(Body::of_message(&line, &kind))
+                Some(Body::of_message(&line, message.as_ref(), &kind))
             }
             "system" if has_uuid => Some(Body::of_system(&line)),
             "attachment" if has_uuid => Some(Body::of_attachment(&line)),
             _ => None,
         };
         if let Some(body) = body {
-            self.take_message(import, record, &line, &body);
+            let usage = message.and_then(|message| usage_of(&line, &message));
+            self.take_message(import, record, &line, &body, usage);
             return;
         }
         self.take_extra(record);
@@ -277,7 +279,14 @@ impl Reading {
         self.extra.push(ImportedExtra { line: record.place.line, json: record.source().to_owned() });
     }
 
-    fn take_message(&mut self, import: &mut Import, record: &Record, line: &Members<'_>, body: &Body<'_>) {
+    fn take_message(
+        &mut self,
+        import: &mut Import,
+        record: &Record,
+        line: &Members<'_>,
+        body: &Body<'_>,
+        usage: Option<ImportedUsage>,
+    ) {
         let uuid = id_of(line, "uuid");
         let has_id = uuid.is_some();
         let fallback = || format!("line-{}-{:016x}", record.place.line, fingerprint(record.source()));
@@ -291,11 +300,8 @@ impl Reading {
         entry.prompt_title = body.prompt_title();
         let created_ms = line.string("timestamp").and_then(|text| parse_utc_ms(&text));
         let json = body.write_message(line, record, id.as_deref());
-        entry.usage = usage_of(line).map(|usage| ImportedUsage {
-            model: entry.model.clone(),
-            at_ms: created_ms,
-            ..usage
-        });
+        entry.usage =
+            usage.map(|usage| ImportedUsage { model: entry.model.clone(), at_ms: created_ms, ..usage });
         entry.message = Some(ImportedMessage { key: key.name, created_ms, json, version: None });
         self.entries.push(entry);
     }
@@ -504,9 +510,8 @@ fn child(parent: &str, name: &str) -> ImportedSession {
 
 /// What the answer that a line belongs to has used: every line of an answer says it. The lines that a fork has copied
 /// tell of another session's answers.
-fn usage_of(line: &Members<'_>) -> Option<ImportedUsage> {
-    let message = Members::parse(line.get("message")?)?;
-    let (key, usage) = (id_of(&message, "id")?, Members::parse(message.get("usage")?)?);
+fn usage_of(line: &Members<'_>, message: &Members<'_>) -> Option<ImportedUsage> {
+    let (key, usage) = (id_of(message, "id")?, Members::of_checked(message.get("usage")?)?);
     if line.get("forkedFrom").is_some_and(|from| from != "null") {
         return None;
     }
@@ -556,11 +561,9 @@ struct Body<'a> {
 
 impl<'a> Body<'a> {
     /// Of a `user` or `assistant` line.
-    fn of_message(line: &Members<'a>, kind: &str) -> Self {
+    fn of_message(line: &Members<'a>, message: Option<&Members<'a>>, kind: &str) -> Self {
         let message_text = line.get("message").unwrap_or_default();
-        let message = Members::parse(message_text);
-        let content =
-            message.as_ref().map_or(message_text, |message| message.get("content").unwrap_or_default());
+        let content = message.map_or(message_text, |message| message.get("content").unwrap_or_default());
         let (parts, held) = parts_of(content);
         let is_tool_result = |part: &Members<'_>| part.get("type") == Some(KIND_TOOL_RESULT.part);
         let role = match kind {
@@ -568,7 +571,7 @@ impl<'a> Body<'a> {
             _ if !parts.is_empty() && parts.iter().all(is_tool_result) => "tool",
             _ => "user",
         };
-        let model = message.as_ref().and_then(|message| message.get("model"));
+        let model = message.and_then(|message| message.get("model"));
         Self {
             role,
             parts,
@@ -593,7 +596,7 @@ impl<'a> Body<'a> {
     /// at work.
     fn of_attachment(line: &Members<'a>) -> Self {
         let attachment = line.get("attachment").unwrap_or_default();
-        let members = Members::parse(attachment).unwrap_or_default();
+        let members = Members::of_checked(attachment).unwrap_or_default();
         let is_prompt = members.get("type") == Some("\"queued_command\"")
             && matches!(members.get("commandMode"), None | Some("\"prompt\""));
         let is_hidden = !is_prompt || line.is_true("isMeta") || members.is_true("isMeta");
@@ -790,7 +793,7 @@ const KINDS: [BlockKind; 6] =
 
 /// Makes the part of a block. A block that does not fit any kind of part is kept whole, as an opaque one.
 fn part_of(block: &str) -> Members<'_> {
-    Members::parse(block).and_then(|members| known_part_of(&members)).unwrap_or_else(|| opaque(block))
+    Members::of_checked(block).and_then(|members| known_part_of(&members)).unwrap_or_else(|| opaque(block))
 }
 
 fn opaque(data: &str) -> Members<'_> {
@@ -819,7 +822,7 @@ fn known_part_of<'a>(block: &Members<'a>) -> Option<Members<'a>> {
 
 /// The members of a block's `source` that a part can hold.
 fn flat_source<'a>(source: &'a str, kind: &BlockKind) -> Option<Vec<(&'a str, &'a str)>> {
-    let source = Members::parse(source)?;
+    let source = Members::of_checked(source)?;
     let member = |key| Some((key, source.get(key)?));
     match source.get("type")? {
         "\"base64\"" => Some(vec![member("media_type")?, member("data")?]),
@@ -915,7 +918,7 @@ fn write_replaced(out: &mut String, object: &Members<'_>, place: &[&str], value:
         write_key(out, index, key);
         if Some(index) != found {
             out.push_str(text);
-        } else if let Some(inner) = Members::parse(text).filter(|_| !rest.is_empty()) {
+        } else if let Some(inner) = Members::of_checked(text).filter(|_| !rest.is_empty()) {
             write_replaced(out, &inner, rest, value);
         } else {
             out.push_str(value);

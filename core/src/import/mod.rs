@@ -220,7 +220,7 @@ pub enum Line<'a> {
 
 impl Lines for &[u8] {
     fn next_line(&mut self) -> Option<Line<'_>> {
-        let end = self.iter().position(|byte| *byte == b'\n').map_or(self.len(), |at| at + 1);
+        let end = memchr::memchr(b'\n', self).map_or(self.len(), |at| at + 1);
         let (line, rest) = self.split_at_checked(end)?;
         *self = rest;
         (!line.is_empty()).then_some(Line::Whole(line))
@@ -304,7 +304,7 @@ fn read_line(
     let value = text.trim();
     if let Ok(minified) = json::minify_within(value, DEPTH_MAX) {
         let start = value.as_ptr().addr() - text.as_ptr().addr();
-        take_strict(value, &minified, place.part(start, value.len()), import, take);
+        take_strict(value, minified.into_owned(), place.part(start, value.len()), import, take);
         return;
     }
     let mut values = 0;
@@ -356,7 +356,7 @@ fn take_value(text: &str, place: Place, import: &mut Import, take: &mut impl FnM
         return;
     }
     if let Ok(minified) = json::minify(text) {
-        take_strict(text, &minified, place, import, take);
+        take_strict(text, minified, place, import, take);
         return;
     }
     import.records += 1;
@@ -372,7 +372,7 @@ fn take_value(text: &str, place: Place, import: &mut Import, take: &mut impl FnM
 /// Hands one value over that strict readers take.
 fn take_strict(
     text: &str,
-    minified: &str,
+    minified: String,
     place: Place,
     import: &mut Import,
     take: &mut impl FnMut(&mut Import, Record),
@@ -380,7 +380,7 @@ fn take_strict(
     import.records += 1;
     // It is shorter where whitespace was left out, and otherwise the same.
     let original = (minified.len() != text.len()).then(|| text.to_owned());
-    take(import, Record { text: minified.to_owned(), original, place });
+    take(import, Record { text: minified, original, place });
 }
 
 /// A part of a line.
@@ -582,6 +582,21 @@ impl<'a> Members<'a> {
     /// Reads an object; `None` where the text is something else.
     pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// As [`Members::parse`], of JSON that was checked before: where its values end is all that is looked for.
+    pub(crate) fn of_checked(text: &'a str) -> Option<Self> {
+        let borrowed = |(key, value)| match key {
+            Cow::Borrowed(key) => Some((key, value)),
+            Cow::Owned(_) => None,
+        };
+        let members = json::members(text)?;
+        // A key with escapes is wanted as it is written.
+        members
+            .into_iter()
+            .map(borrowed)
+            .collect::<Option<_>>()
+            .map_or_else(|| Self::parse(text), |all| Some(Self(all)))
     }
 
     /// The place of the member that counts under `key`.
