@@ -260,8 +260,14 @@ impl Sessile {
         for session in &import.sessions {
             let id = store.create(&NewSession::default())?.id;
             for batch in session.messages.chunks(200) {
-                let messages: Vec<&str> = batch.iter().map(|message| message.json.as_str()).collect();
-                store.append(&id, &format!("[{}]", messages.join(",")), &options(false))?;
+                let bytes = batch.iter().map(|message| message.json.len() + 1).sum::<usize>();
+                let mut messages = String::with_capacity(bytes + 1);
+                for message in batch {
+                    messages.push(if messages.is_empty() { '[' } else { ',' });
+                    messages.push_str(&message.json);
+                }
+                messages.push(']');
+                store.append(&id, &messages, &options(false))?;
             }
         }
         Ok(())
