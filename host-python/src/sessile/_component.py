@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any
 
 import wasmtime
@@ -24,6 +25,7 @@ _SESSIONS = "sessile:store/sessions@0.1.0"
 _MEMORY_BYTES_MAX = 1 << 30
 # The work that one call may do, in fuel: some minutes. A call that needs more is a fault.
 FUEL = 1 << 40
+_HALVES = Struct(">2Q")
 
 Instance = _wire.WireInstance if _wire.usable() else PlainInstance
 
@@ -35,8 +37,8 @@ def now_ms() -> int:
 
 def random() -> tuple[int, int]:
     """128 random bits of the system, as two halves."""
-    bits = os.urandom(16)
-    return int.from_bytes(bits[:8], "big"), int.from_bytes(bits[8:], "big")
+    high, low = _HALVES.unpack(os.urandom(16))
+    return high, low
 
 
 def error_of(error: FsError) -> SessileError:

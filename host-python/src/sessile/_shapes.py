@@ -22,7 +22,8 @@ from .errors import BY_KIND, InternalError, InvalidError, SessileError
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _TIME_MAX = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MILLISECOND
-_REQUIRED = object()
+# `json.dumps` makes an encoder for each call.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _refuse(place: str, wanted: str, value: object) -> InvalidError:
@@ -37,7 +38,7 @@ def _lacks(name: str, place: str) -> InvalidError:
 def write_json(value: Any, place: str) -> str:
     """Writes a value as JSON. Errors: `invalid`."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _encode(value)
     except TypeError:
         raise _refuse(place, "made of what JSON has", value) from None
     except ValueError:
@@ -118,11 +119,12 @@ class Messages(Json):
     """One message, or some, as a JSON array."""
 
     def text(self, value: Any, place: str) -> str:
-        if isinstance(value, Mapping):
-            value = [value]
-        elif not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)):
+        # Nearly all are dicts, and the look at an abstract class takes as long as all the rest.
+        if type(value) is dict or isinstance(value, Mapping):
+            return write_json([value], place)
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)):
             raise _refuse(place, "a message or a sequence of messages", value)
-        return super().text(list(value), place)
+        return write_json(list(value), place)
 
 
 class Bool(Shape):
@@ -255,10 +257,16 @@ class Record(Shape):
         self, fields: dict[str, Shape], make: Callable[..., Any] | None = None, defaults: Mapping[str, Any] = {}
     ) -> None:
         self.fields, self.make, self.defaults = fields, make, defaults
+        self._items = list(fields.items())
 
     def check(self, value: Any, place: str) -> tuple[Any, ...]:
         self._refuse_unknown(value, place)
-        return tuple(self._member(name, shape, value, place) for name, shape in self.fields.items())
+        return tuple(
+            [
+                shape.check(value[name], name) if name in value else self._absent(name, shape, place)
+                for name, shape in self._items
+            ]
+        )
 
     def in_json(self, value: Any, place: str) -> str:
         self._refuse_unknown(value, place)
@@ -271,16 +279,13 @@ class Record(Shape):
         return "{%s}" % ",".join(members)
 
     def _refuse_unknown(self, value: Any, place: str) -> None:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise _refuse(place, "a dict", value)
         for name in value:
             if name not in self.fields:
                 raise InvalidError(f"{place} has no member {name!r:.50}; it has {', '.join(self.fields)}")
 
-    def _member(self, name: str, shape: Shape, given: Mapping[str, Any], place: str) -> Any:
-        value = given.get(name, _REQUIRED)
-        if value is not _REQUIRED:
-            return shape.check(value, name)
+    def _absent(self, name: str, shape: Shape, place: str) -> Any:
         if name in self.defaults:
             return self.defaults[name]
         if isinstance(shape, Option):

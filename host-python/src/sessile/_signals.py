@@ -31,13 +31,14 @@ else:
     _WAITING: Set[int] = frozenset(int(getattr(signal, name)) for name in _NAMES)
     # The module makes enumerations of all numbers, which takes several times as long as the rest.
     _numbers: Any = sys.modules.get("_signal", signal)
+    _this_thread = threading.get_ident
     _mask, _pending = _numbers.pthread_sigmask, _numbers.sigpending
 
     _BLOCK, _UNBLOCK, _SET = int(signal.SIG_BLOCK), int(signal.SIG_UNBLOCK), int(signal.SIG_SETMASK)
 
     def hold() -> Set[int] | None:
         """Lets signals wait. Returns what `release` needs; `None` outside the main thread, where no handler runs."""
-        if threading.current_thread() is not threading.main_thread():
+        if _this_thread() != threading.main_thread().ident:
             return None
         before: Set[int] = _mask(_BLOCK, _WAITING)
         return before

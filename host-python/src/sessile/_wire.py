@@ -15,7 +15,7 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import c_size_t, c_void_p, string_at
+from ctypes import PYFUNCTYPE, c_size_t, c_ssize_t, c_void_p, py_object, pythonapi
 from struct import Struct
 from typing import Any
 
@@ -49,6 +49,11 @@ _WORD = 8
 _VALUE = 4
 _MEMBER = 6
 _ONE = Struct(f"{_VALUE}Q")
+
+# What `ctypes.string_at` does, without a frame of Python around it: most of an answer is read by this.
+string_at: Callable[[int, int], bytes] = PYFUNCTYPE(py_object, c_void_p, c_ssize_t)(
+    ("PyBytes_FromStringAndSize", pythonapi)
+)
 
 Words = tuple[int, int, int]
 Low = Callable[[Any, list[Any]], Words]
@@ -148,7 +153,9 @@ def lowering(shape: Shape) -> Low:
         return variant
     if isinstance(shape, shapes.Record):
         members = [((*_name(name)[:2], _kind(inner)), lowering(inner)) for name, inner in shape.fields.items()]
-        return _several_of(members, len(members))
+        low = _several_of(members, len(members))
+        inners = shape.fields.values()
+        return _remembering(low) if all(isinstance(inner, (shapes.Enum, shapes.Option)) for inner in inners) else low
     if isinstance(shape, shapes.Tuple):
         items = [((_kind(inner),), lowering(inner)) for inner in shape.items]
         return _several_of(items, len(items))
@@ -174,6 +181,23 @@ def _several_of(members: Sequence[tuple[tuple[int, ...], Low]], count: int) -> L
         return count, _place(words, keep), 0
 
     return low
+
+
+def _remembering(low: Low) -> Low:
+    """Keeps what a record of enums and options becomes while no option is given: there are few such records, and
+    nearly every write has one of them."""
+    kept: dict[tuple[Any, ...], tuple[Words, list[Any]]] = {}
+
+    def remembered(values: tuple[Any, ...], keep: list[Any]) -> Words:
+        if any(type(value) is tuple for value in values):
+            return low(values, keep)
+        found = kept.get(values)
+        if found is None:
+            held: list[Any] = []
+            found = kept[values] = low(values, held), held
+        return found[0]
+
+    return remembered
 
 
 def lifting(shape: Shape) -> Lift:
@@ -239,6 +263,16 @@ def _boxed(shape: Shape | None) -> Callable[[Any, list[Any]], int]:
     if shape is None:
         return lambda value, keep: 0
     kind, low = _kind(shape), lowering(shape)
+    if isinstance(shape, shapes.Int):
+        # One place for all: what an import gives is copied before the next one is called.
+        place = array("Q", (kind, 0, 0, 0))
+        address = place.buffer_info()[0]
+
+        def boxed(value: Any, keep: list[Any]) -> int:
+            place[1] = value
+            return address
+
+        return boxed
     return lambda value, keep: _place([kind, *low(value, keep)], keep)
 
 
@@ -287,30 +321,42 @@ class WireInstance:
         lifts = [(lifting(shape), _VALUE * place + 1) for place, shape in enumerate(function.params.values())]
         args = Struct(f"{_VALUE * len(lifts)}Q")
         box_ok, box_error = _boxed(function.ok), _boxed(function.error)
-        is_result, clone, failure = function.error is not None, self._clone, self._failure
-        result_kind = _RESULT[1]
+        clone, failure, failed = self._clone, self._failure, self._failed
+        # It is copied before the next import is called, so one place does for all.
+        result = array("Q", (_RESULT[1], 0, 0, 0))
+        address = result.buffer_info()[0]
 
         def call(data: Any, context: Any, type_: Any, given: int, count: int, results: int, result_count: int) -> int:
             try:
                 let_in()
                 keep: list[Any] = []
-                words = args.unpack(string_at(given, args.size)) if lifts else ()
+                words = args.unpack(string_at(given, args.size))
                 try:
-                    value = act(*[lift(words, at) for lift, at in lifts])
-                    if not is_result:
-                        clone(box_ok(value, keep), results)
-                        return 0
-                    result = [result_kind, 1, box_ok(value, keep), 0]
+                    result[2] = box_ok(act(*[lift(words, at) for lift, at in lifts]), keep)
+                    result[1] = 1
                 except failure as error:
-                    result = [result_kind, 0, box_error(error.args, keep), 0]
-                clone(_place(result, keep), results)
+                    result[2] = box_error(error.args, keep)
+                    result[1] = 0
+                clone(address, results)
                 return 0
             except BaseException as error:
-                # Also an interrupt from the keyboard: nothing may be raised through the component.
-                self._raised = error
-                return int(ctypes.cast(self._ffi.wasmtime_error_new(b"the host failed"), c_void_p).value or 0)
+                return failed(error)
 
-        return call
+        def tell(data: Any, context: Any, type_: Any, given: int, count: int, results: int, result_count: int) -> int:
+            # The clock and random bits: there is no argument, no wait in which a signal could come, and no failure.
+            try:
+                keep: list[Any] = []
+                clone(box_ok(act(), keep), results)
+                return 0
+            except BaseException as error:
+                return failed(error)
+
+        return call if function.error is not None else tell
+
+    def _failed(self, error: BaseException) -> int:
+        # Also an interrupt from the keyboard: nothing may be raised through the component.
+        self._raised = error
+        return int(ctypes.cast(self._ffi.wasmtime_error_new(b"the host failed"), c_void_p).value or 0)
 
     def bind(self, interface: str, name: str, function: Function) -> Callable[[Sequence[Any]], Any]:
         """Returns an exported function. It takes plain values, returns what the function gives or raises the error
@@ -319,17 +365,20 @@ class WireInstance:
         lows = [(_kind(shape), lowering(shape)) for shape in function.params.values()]
         ok, error = _given(function.ok), _given(function.error)
         raw, context, call, delete = func._func, self._context, self._call, self._delete
-        address = ctypes.addressof(raw)
+        address, count, is_result = ctypes.addressof(raw), len(lows), _RESULT[1]
+        # Calls never meet: a call ends before the next begins.
+        space = array("Q", (0, 0, 0, 0))
+        result = space.buffer_info()[0]
 
-        def run(args: Sequence[Any]) -> Any:
-            keep: list[Any] = [raw]
+        def run(args: Sequence[Any], raw: Any = raw) -> Any:
+            keep: list[Any] = []
             words: list[int] = []
             for (kind, low), arg in zip(lows, args):
                 words.append(kind)
                 words += low(arg, keep)
-            space = array("Q", (0, 0, 0, 0))
-            result = space.buffer_info()[0]
-            trap = call(address, context, _place(words or [0], keep), len(lows), result, 1)
+            # A bool, which owns nothing: wasmtime drops what stands where it writes.
+            space[0] = 0
+            trap = call(address, context, _place(words or [0], keep), count, result, 1)
             if trap:
                 raised, self._raised = self._raised, None
                 failed = self._error(trap)
@@ -338,7 +387,7 @@ class WireInstance:
                 failed.close()
                 raise raised
             try:
-                if space[0] & 0xFF != _RESULT[1]:
+                if space[0] & 0xFF != is_result:
                     raise ValueError("a function gives another kind than the contract says")
                 if space[1] & 0xFF:
                     return ok(space[2])

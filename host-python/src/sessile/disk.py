@@ -369,7 +369,9 @@ class DiskFs:
                 raise _absence(path)
 
     def _check_write(self, path: str) -> None:
-        _check_path(path, _PATH_NAMES_MAX)
+        # A path that has an appender was checked when that was opened.
+        if path not in self._appenders:
+            _check_path(path, _PATH_NAMES_MAX)
         if self._is_read_only:
             raise FsError("unavailable", f"cannot write `{path}`: opened read-only; open the store for writing")
         if self._is_poisoned:
