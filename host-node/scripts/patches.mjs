@@ -5,37 +5,16 @@ const ENCODE_BEGIN = "  function _utf8AllocateAndEncode(s, realloc, memory) {\n"
 const ENCODE_END = "    const res = { ptr, len, codepoints };\n    return res;\n  }\n";
 
 // Tasks, subtasks and streams of asynchronous components are a quarter of the code and of the time of a call. Nothing
-// here is asynchronous: what is left of them is what the code around each call asks for.
+// here is asynchronous.
 const TASKS_BEGIN = "  let RESOURCE_SCOPE_ID = 0;\n";
 const TASKS_END = "  const hasOwnProperty = Object.prototype.hasOwnProperty;\n";
-const NO_TASKS = `  const TASK = {
-    id: () => 0,
-    componentIdx: () => 0,
-    setCalleeIsAsync() {},
-    enterSync() {},
-    mayBlock: () => false,
-    setReturnMemoryIdx() {},
-    setReturnMemory() {},
-    resolve() {},
-    reject() {},
-    setErrored() {},
-    isResolvedState: () => true,
-    exit() {},
-    isExited: () => true,
-  };
-  const STATE = {
-    throwIfTrapped() {},
+const NO_TASKS = `  const STATE = {
     markTrapped: (error) => error instanceof WebAssembly.RuntimeError,
     mayLeave: true,
   };
   const INSTANCE_FLAGS = new Map();
-  const CURRENT_TASK_MAY_BLOCK = { value: 0 };
-  const createNewCurrentTask = () => [TASK];
-  const getCurrentTask = () => undefined;
-  const _getGlobalCurrentTaskMeta = () => undefined;
   const getOrCreateAsyncState = () => STATE;
-  const _withGlobalCurrentTaskMeta = ({ fn }) => fn();
-  const _trackHostOperation = (operation) => operation();
+  const _inTask = ({ fn }) => fn();
 `;
 const SUSPENDING_BEGIN = "  function _suspendingImport(";
 const SUSPENDING_END = "  const module0 = ";
@@ -60,6 +39,41 @@ const PATCHES = [
     // How an import is called by way of a task; the second time for components that are not suspended.
     find: /_trampoline(\d+)\.manuallyAsync \?(?:[^]*?importFn: _trampoline\1,\s*\},\s*\)){2}/g,
     put: (_, number) => `_trampoline${number}`,
+    isRepeated: true,
+  },
+  {
+    // What is left of them before the work of an import, and of an export.
+    find: /^ *const hostProvided = true;\n[^]*?const started = task\.enterSync\(\);\n/gm,
+    put: "",
+    isRepeated: true,
+  },
+  {
+    find: /^ *const hostProvided = false;\n[^]*?task\.setReturnMemory\(.*\n *\}\n/gm,
+    put: "",
+    isRepeated: true,
+  },
+  {
+    // Around the call of the host's function, or of the component's: the call alone.
+    find: /_withGlobalCurrentTaskMeta\(\{\s*(?:\w+: task\.\w+\(\),\s*)+fn: \(\) => (?:_trackHostOperation\(\(\) => (.*)\)|(\w+\(.*\))),\s*\}\)/g,
+    put: (_, ofHost, ofComponent) => ofHost ?? ofComponent,
+    isRepeated: true,
+  },
+  {
+    // Around all of an export.
+    find: /_withGlobalCurrentTaskMeta\(\{\s*(?:\w+: task\.\w+\(\),\s*)+/g,
+    put: "_inTask({ ",
+    isRepeated: true,
+  },
+  {
+    find: /^ *(?:task\.\w+\(.*\);|if \(!task\.isExited\(\)\) .*|if \(!task\.isResolvedState\(\)\) \{\n(?: *task\..*\n)* *\})\n/gm,
+    put: "",
+    isRepeated: true,
+  },
+  {
+    // What is appended to a file goes there as the bytes that it is, and need not become a string in between: a call
+    // ends before anything else happens to the component's memory. The function is known by its third parameter.
+    find: /(?<=var result1 = )TEXT_DECODER_UTF8\.decode\((new Uint8Array\(memory0\.buffer, ptr1, len1\))\);(?=\s*let enum2;\s*switch \(arg4\) \{\s*case 0: \{\s*enum2 = 'buffered')/g,
+    put: (_, bytes) => `${bytes};`,
     isRepeated: true,
   },
   {

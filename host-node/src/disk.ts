@@ -145,9 +145,9 @@ export class Disk {
     for (const path of [...this.#appenders.keys()]) this.#forgetAppender(path);
   }
 
-  append(path: string, data: string, durability: Durability): bigint {
+  append(path: string, data: string | Uint8Array, durability: Durability): bigint {
     this.#checkWrite(path);
-    const bytes = Buffer.from(data, "utf8");
+    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : data;
     for (;;) {
       const appender = this.#takeAppender(path);
       let stats: fs.Stats;
@@ -267,7 +267,8 @@ export class Disk {
   }
 
   #checkWrite(path: string): void {
-    checkPath(path, PATH_NAMES_MAX);
+    // A path that has a descriptor was checked when that was opened.
+    if (!this.#appenders.has(path)) checkPath(path, PATH_NAMES_MAX);
     if (this.#options.readOnly) {
       throw new FsError("unavailable", `cannot write \`${path}\`: opened read-only; open the store for writing`);
     }

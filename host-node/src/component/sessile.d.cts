@@ -6,7 +6,8 @@
 /** What the component imports: the interfaces of `wit/filesystem.wit`. Errors are thrown with a `payload`. */
 export interface Imports {
   "sessile:store/filesystem": {
-    append(path: string, data: string, durability: "buffered" | "synced"): bigint;
+    /** The data as UTF-8 in the component's memory, which holds until the call returns (`scripts/patches.mjs`). */
+    append(path: string, data: Uint8Array, durability: "buffered" | "synced"): bigint;
     create(path: string, data: string): void;
     createBase64(path: string, data: string): void;
     replace(path: string, data: string): void;
