@@ -15,7 +15,7 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import PYFUNCTYPE, c_size_t, c_ssize_t, c_void_p, py_object, pythonapi
+from ctypes import c_size_t, c_void_p
 from struct import Struct
 from typing import Any
 
@@ -50,10 +50,16 @@ _VALUE = 4
 _MEMBER = 6
 _ONE = Struct(f"{_VALUE}Q")
 
-# What `ctypes.string_at` does, without a frame of Python around it: most of an answer is read by this.
-string_at: Callable[[int, int], bytes] = PYFUNCTYPE(py_object, c_void_p, c_ssize_t)(
-    ("PyBytes_FromStringAndSize", pythonapi)
-)
+
+def _reader() -> Callable[[int, int], bytes]:
+    """What `ctypes.string_at` is, without a frame of Python around it: all that crosses is read by this."""
+    if not hasattr(ctypes, "pythonapi"):
+        return ctypes.string_at  # Another Python than CPython.
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_ssize_t)
+    return prototype(("PyBytes_FromStringAndSize", ctypes.pythonapi))
+
+
+string_at = _reader()
 
 Words = tuple[int, int, int]
 Low = Callable[[Any, list[Any]], Words]
