@@ -449,7 +449,8 @@ impl Bench {
             let mut entries = self.entries("w6", &subjects, &job);
             // Copies of 100,000 messages take as long as all the rest together; 10,000 show what they cost.
             entries.retain(|entry| {
-                size <= 10_000 || matches!(entry.label.as_str(), "raw" | "raw-new-file" | "native" | "sessile")
+                size <= 10_000
+                    || matches!(entry.label.as_str(), "raw" | "raw-new-file" | "native" | "sessile")
             });
             for entry in &mut entries {
                 entry.size = size;
