@@ -237,14 +237,20 @@ impl<'a> Scanner<'a> {
         let mut has_escapes = false;
         self.at += 1;
         loop {
-            self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let length = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            let plain = rest.get(..length).unwrap_or_default();
+            if has_control(plain) {
+                self.at += plain.iter().position(|byte| *byte < b' ').unwrap_or(0);
+                return Err(self.error("control character in a string"));
+            }
+            self.at += length;
             match self.peek() {
                 Some(b'\\') => {
                     has_escapes = true;
                     self.escape()?;
                 }
-                Some(b'"') => break,
-                Some(_) => return Err(self.error("control character in a string")),
+                Some(_) => break,
                 None => return Err(self.error("unexpected end in a string")),
             }
         }
@@ -348,15 +354,9 @@ pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// How many bytes stand before the first quote, backslash or control character.
-fn plain_len(bytes: &[u8]) -> usize {
-    let is_special = |byte: &u8| matches!(byte, 0..b' ' | b'"' | b'\\');
-    // Without an early end inside of them, so that sixteen are looked at together.
-    let has_special = |chunk: &[u8; 16]| chunk.iter().fold(false, |found, byte| found | is_special(byte));
-    let (chunks, _) = bytes.as_chunks::<16>();
-    let plain = 16 * chunks.iter().take_while(|chunk| !has_special(chunk)).count();
-    let rest = bytes.get(plain..).unwrap_or_default();
-    plain + rest.iter().position(is_special).unwrap_or(rest.len())
+/// Whether a control character is among `bytes`. Without an early end, so that it takes many bytes at a time.
+fn has_control(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte < b' '))
 }
 
 /// Splits an object into its members, in order, values as text. `None` where `text` is not an object.
@@ -467,16 +467,13 @@ impl<'a> Splitter<'a> {
     fn string(&mut self) -> Option<()> {
         self.at += 1;
         loop {
-            self.at += plain_len(self.text.as_bytes().get(self.at..)?);
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'\\' => self.at += 2,
-                // No checked JSON has one here.
-                _ => self.at += 1,
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let length = memchr::memchr2(b'"', b'\\', rest)?;
+            self.at += length + 1;
+            if rest.get(length) == Some(&b'"') {
+                return Some(());
             }
+            self.at += 1;
         }
     }
 
