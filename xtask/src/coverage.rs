@@ -16,7 +16,7 @@ use crate::{execute, root};
 /// Framing, fold and recovery.
 const FILES: [&str; 6] = ["record", "scan", "fold", "log", "path", "store/salvage"];
 /// The tests of the simulation that meet them, beside the units' own.
-const TESTS: [&str; 4] = ["recovery", "regressions", "operations_crash", "fuzz"];
+const TESTS: [&str; 5] = ["recovery", "regressions", "operations_crash", "fuzz", "search"];
 
 /// A branch: how often it was true, and how often false.
 type Counts = (usize, usize);

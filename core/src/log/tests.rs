@@ -1087,6 +1087,12 @@ fn what_was_damaged_or_exchanged_since_it_was_indexed_is_left_out() {
     let other = of(&"y".repeat(length - of("").len()));
     disk.bytes[made.starts[2]..made.starts[3]].copy_from_slice(other.as_bytes());
     assert_eq!(seqs(&mut disk), [1]);
+    // One of another kind.
+    let length = made.starts[2] - made.starts[1];
+    let of = |text: &str| Record::Text(TextRecord { m: 1, p: 0, o: 0, x: text.into() }).line();
+    let other = of(&"z".repeat(length - of("").len()));
+    disk.bytes[made.starts[1]..made.starts[2]].copy_from_slice(other.as_bytes());
+    assert_eq!(seqs(&mut disk), [0_u64; 0]);
 }
 
 #[test]
