@@ -547,3 +547,22 @@ fn a_number_that_no_message_has_takes_no_memory_and_no_time() {
     let report = store.doctor(false).unwrap();
     assert_eq!(report.matches("unreadable-messages").count(), 2, "{report}");
 }
+
+#[test]
+fn a_session_is_found_among_more_generations_than_are_asked_for_at_once() {
+    let disk = SimDisk::new(Disk::default());
+    let mut store = open(&disk, 1);
+    for id in ["a", "b"] {
+        create(&mut store, id);
+    }
+    // A fork of each keeps them all.
+    for generation in 1..=7 {
+        append(&mut store, "a", &WriteOptions::default());
+        fork(&mut store, "a", &format!("fork {generation}"));
+        store.compact("a").unwrap();
+        assert_eq!(read(&mut open(&disk, 1 + generation), "a").messages, read(&mut store, "a").messages);
+    }
+    append(&mut store, "a", &WriteOptions::default());
+    assert_eq!(open(&disk, 9).get("a").unwrap().message_count, 8);
+    assert_eq!(open(&disk, 9).get("a").unwrap().generation, 8);
+}
