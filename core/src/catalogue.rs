@@ -15,7 +15,7 @@ use crate::id::{Name, fingerprint};
 use crate::log::{Log, generations, read};
 use crate::planted::{Planted, planted};
 use crate::record::{
-    CatalogueRecord, EntryRecord, MARKER, OpenRecord, OpenSession, PointRecord, Record, RefRecord,
+    CatalogueRecord, EntryRecord, MARKER, OpenRecord, OpenSession, PointRecord, Record, RefRecord, Salt,
     leading_record, occurrences,
 };
 use crate::scan::{Damage, Visitor, scan};
@@ -45,6 +45,7 @@ pub struct Catalogue {
 #[derive(Debug)]
 struct File {
     path: String,
+    salt: Salt,
     generation: u32,
     header: CatalogueRecord,
     /// Where the sessions' lines begin.
@@ -188,9 +189,9 @@ impl Catalogue {
             let mut data = if file.size > file.end { String::from("\n") } else { String::new() };
             // A point only saves reading: where it cannot be made now, a later record brings it.
             if let Ok(Some(point)) = file.point_due(host) {
-                data.push_str(&point.line());
+                data.push_str(&point.line(file.salt));
             }
-            data.push_str(&record.line());
+            data.push_str(&record.line(file.salt));
             let size = match host.append(&file.path, &data, durability) {
                 Err(error) if error.kind == FsErrorKind::NotFound => {
                     self.file = None;
@@ -364,7 +365,7 @@ impl Catalogue {
             },
             why: crate::record::Rewrite::Compact,
         });
-        let size = host.append(&file.path, &seal.line(), Durability::Buffered)?;
+        let size = host.append(&file.path, &seal.line(file.salt), Durability::Buffered)?;
         if let Some(file) = &mut self.file {
             file.follow(host, size)?;
         }
@@ -508,13 +509,14 @@ fn remove_below(host: &mut impl Host, generation: u32) -> Result<()> {
 
 /// The content of a new generation.
 fn snapshot(generation: u32, mut entries: Vec<EntryRecord>) -> String {
+    let salt = Salt::of(&path_of(generation));
     entries.sort_by_cached_key(Rank::of);
     let mut lines = String::new();
     let mut refs: Vec<(String, Rank, u64)> = Vec::new();
     for entry in &entries {
         refs.push((format!("{:032x}", fingerprint(&entry.facts.scope)), Rank::of(entry), lines.len() as u64));
         lines.push_str(
-            &Record::Entry(Box::new(EntryRecord { writers: BTreeMap::new(), ..entry.clone() })).line(),
+            &Record::Entry(Box::new(EntryRecord { writers: BTreeMap::new(), ..entry.clone() })).line(salt),
         );
     }
     refs.sort_unstable();
@@ -522,7 +524,7 @@ fn snapshot(generation: u32, mut entries: Vec<EntryRecord>) -> String {
         .iter()
         .map(|(scope, rank, at)| {
             let (scope, session, updated) = (scope.as_str().into(), rank.1.as_str().into(), rank.0.0);
-            Record::Ref(RefRecord { scope, updated, session, at: *at }).line()
+            Record::Ref(RefRecord { scope, updated, session, at: *at }).line(salt)
         })
         .collect();
     let header = CatalogueRecord {
@@ -541,31 +543,32 @@ fn snapshot(generation: u32, mut entries: Vec<EntryRecord>) -> String {
                 writer: writer.as_str().into(),
                 at: *at,
             })
-            .line()
+            .line(salt)
         });
-        std::iter::once(Record::Entry(Box::new(record)).line()).chain(marks).collect::<String>()
+        std::iter::once(Record::Entry(Box::new(record)).line(salt)).chain(marks).collect::<String>()
     };
     let log: String = entries.iter().filter(|entry| !entry.writers.is_empty()).map(open).collect();
-    Record::Catalogue(header).line() + &lines + &refs + &log
+    Record::Catalogue(header).line(salt) + &lines + &refs + &log
 }
 
 impl File {
     /// Loads a generation. `None` where its beginning cannot be read.
     fn load(host: &mut impl Host, generation: u32) -> Result<Option<Self>> {
         let path = path_of(generation);
+        let salt = Salt::of(&path);
         let size = match host.stat(&path) {
             Err(error) if error.kind == FsErrorKind::NotFound => return Ok(None),
             size => size?,
         };
         let head = read(host, &path, 0, size.min(4096))?;
         let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let Some((Record::Catalogue(header), _)) = Record::parse(line) else { return Ok(None) };
+        let Some((Record::Catalogue(header), _)) = Record::parse(line, salt) else { return Ok(None) };
         if header.v > super::store::FORMAT_VERSION || header.lines.saturating_add(header.refs) > size {
             return Ok(None);
         }
         let lines_at = line.len() as u64 + 1;
         let recent = Recent::default();
-        let mut file = Self { path, generation, header, lines_at, end: 0, size, window: 0, recent };
+        let mut file = Self { path, salt, generation, header, lines_at, end: 0, size, window: 0, recent };
         file.look_back(host, TAIL_BYTES)?;
         Ok(Some(file))
     }
@@ -575,10 +578,10 @@ impl File {
         let mut window = window;
         while let Some(from) = self.size.checked_sub(window).filter(|from| *from > self.log_at()) {
             let bytes = read(host, &self.path, from, self.size)?;
-            if let Some(point) = first_point(&bytes, from) {
+            if let Some(point) = first_point(&bytes, from, self.salt) {
                 let since = usize::try_from(point.upto - from).ok().and_then(|skip| bytes.get(skip..));
                 (self.end, self.window, self.recent) = (point.upto, window, Recent::since(*point));
-                self.end += scan(since.unwrap_or_default(), self.end, &mut self.recent) as u64;
+                self.end += scan(since.unwrap_or_default(), self.end, self.salt, &mut self.recent) as u64;
                 return Ok(());
             }
             window = window.saturating_mul(TAIL_GROWTH);
@@ -623,7 +626,7 @@ impl File {
         self.size = size;
         while self.end < size {
             let bytes = read(host, &self.path, self.end, size.min(self.end + 16 * CHUNK_BYTES))?;
-            let decided = scan(&bytes, self.end, &mut self.recent);
+            let decided = scan(&bytes, self.end, self.salt, &mut self.recent);
             self.end += decided as u64;
             if decided == 0 {
                 break;
@@ -673,8 +676,9 @@ impl File {
                 let Some(length) = memchr::memchr(b'\n', piece) else { break };
                 let line = piece.get(..length).unwrap_or_default();
                 done = start + length + 1;
-                if let Some(length) = leading_record(line)
-                    && let Some((record, _)) = line.get(..length).and_then(Record::parse)
+                if let Some(length) = leading_record(line, self.salt)
+                    && let Some(record) = line.get(..length)
+                    && let Some((record, _)) = Record::parse(record, self.salt)
                     && !each(at + start as u64, &record)?
                 {
                     return Ok(());
@@ -695,12 +699,12 @@ impl File {
 }
 
 /// The first point in `bytes`, which begin at `from`, that tells up to an offset in them.
-fn first_point(bytes: &[u8], from: u64) -> Option<Box<PointRecord>> {
+fn first_point(bytes: &[u8], from: u64, salt: Salt) -> Option<Box<PointRecord>> {
     let marker = format!("{MARKER}point\"");
     occurrences(bytes, marker.as_bytes()).find_map(|place| {
         let piece = bytes.get(place..)?;
         let line = piece.get(..memchr::memchr(b'\n', piece)?)?;
-        match Record::parse(line)? {
+        match Record::parse(line, salt)? {
             (Record::Point(point), _) if (from..=from + place as u64).contains(&point.upto) => Some(point),
             _ => None,
         }

@@ -16,7 +16,8 @@ use crate::message::Draft;
 use crate::path::Path;
 use crate::planted::{Planted, planted};
 use crate::record::{
-    AppendRecord, CheckRecord, MARKER, Record, TRAILER_LEN, checksum, leading_record, occurrences, verify,
+    AppendRecord, CheckRecord, MARKER, Record, Salt, TRAILER_LEN, checksum, leading_record, occurrences,
+    verify,
 };
 use crate::scan::{Damage, Visitor, scan};
 use crate::{Error, Result};
@@ -44,6 +45,7 @@ const DAMAGE_LIST_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct Log {
     path: String,
+    salt: Salt,
     /// Nothing behind this offset is looked at: a fork sees its parent as it was.
     limit: Option<u64>,
     folded: Folded,
@@ -176,7 +178,12 @@ pub struct Decided {
 impl Log {
     /// Loads a log from its end: what it costs does not depend on the length of the log.
     pub fn load(host: &mut impl Host, path: &str, limit: Option<u64>) -> Result<Self> {
-        Self::load_indexed(host, path, limit, None, Tail::default())
+        Self::load_salted(host, path, Salt::of(path), limit)
+    }
+
+    /// Loads a log whose file has lost the name under which its records were written.
+    pub fn load_salted(host: &mut impl Host, path: &str, salt: Salt, limit: Option<u64>) -> Result<Self> {
+        Self::load_indexed(host, (path, salt), limit, None, Tail::default())
     }
 
     /// Loads a log whose `last` messages will be read, as far as its end tells where they begin: nothing is folded twice.
@@ -184,36 +191,36 @@ impl Log {
         if last == 0 {
             return Self::load(host, path, None);
         }
-        let size = host.stat(path)?;
+        let (size, salt) = (host.stat(path)?, Salt::of(path));
         let mut tail = Tail::at(size);
         tail.reach(host, path, size.saturating_sub(TAIL_BYTES))?;
         let appended =
             |bytes: &[u8]| occurrences(bytes, format!("{MARKER}append\"").as_bytes()).count() as u64;
-        let newest = last_check(&tail.bytes, &State::from_check).map(|(check, _)| {
+        let newest = last_check(&tail.bytes, salt, &State::from_check).map(|(check, _)| {
             let behind = tail.since(check.upto).unwrap_or_default();
             check.n + appended(behind)
         });
         let floor = newest.map(|newest| newest.saturating_sub(last));
-        Self::load_indexed(host, path, None, floor, tail)
+        Self::load_indexed(host, (path, salt), None, floor, tail)
     }
 
     /// Loads a log of which `tail` is known, with an index of all messages above `floor`; without one, of those that are
     /// met on the way.
     fn load_indexed(
         host: &mut impl Host,
-        path: &str,
+        (path, salt): (&str, Salt),
         limit: Option<u64>,
         floor: Option<u64>,
         tail: Tail,
     ) -> Result<Self> {
         let size = limited(host.stat(path)?, limit);
         let tail = if tail.to() == size { tail } else { Tail::at(size) };
-        let mut log = Self { path: path.to_owned(), limit, folded: Folded::default(), size, tail };
+        let mut log = Self { path: path.to_owned(), salt, limit, folded: Folded::default(), size, tail };
         let start = log.find_check(host, size, floor)?;
         log.folded.index.asked = floor.is_some();
         if let Some((check, state)) = start {
             log.folded.resume(state, &check);
-            log.folded.fold_buffer(&log.tail);
+            log.folded.fold_buffer(&log.tail, log.salt);
         }
         log.fold_to(host, size, None)?;
         Ok(log)
@@ -267,7 +274,7 @@ impl Log {
         };
         if size < self.folded.end {
             // Somebody has cut the file. What was read before is no longer there to be promised.
-            *self = Self::load(host, &self.path, self.limit)?;
+            *self = Self::load_salted(host, &self.path, self.salt, self.limit)?;
         } else if size != self.size {
             self.fold_to(host, size, None)?;
         }
@@ -296,10 +303,10 @@ impl Log {
             .check_due()
             .then(|| Record::Check(Box::new(self.folded.state.to_check(self.folded.end))));
         if let Some(check) = &check {
-            data.push_str(&check.line());
+            data.push_str(&check.line(self.salt));
         }
         let record_from = data.len() as u64;
-        let line = record.line();
+        let line = record.line(self.salt);
         data.push_str(&line);
         let text = line.trim_end_matches('\n');
         let before = self.size;
@@ -383,7 +390,7 @@ impl Log {
             let from = self.folded.end;
             let bytes = read(host, &self.path, from, to.min(from + limit))?;
             let mut folder = Folder { folded: &mut self.folded, want, found: None, resync: None };
-            let decided = scan(&bytes, from, &mut folder);
+            let decided = scan(&bytes, from, self.salt, &mut folder);
             found = folder.found.or(found);
             if let Some((check, state)) = folder.resync {
                 self.folded.resync(&check, state);
@@ -421,7 +428,7 @@ impl Log {
         // First in a window that is kept, because what it holds is folded next.
         let mut window = TAIL_BYTES;
         loop {
-            if let Some(start) = last_check(&self.tail.bytes, &fits) {
+            if let Some(start) = last_check(&self.tail.bytes, self.salt, &fits) {
                 return Ok(Some(start));
             }
             if self.tail.from == 0 {
@@ -440,7 +447,7 @@ impl Log {
         while to > 0 {
             let from = to.saturating_sub(CHUNK_BYTES);
             let bytes = read(host, &self.path, from, to)?;
-            if let Some(start) = last_check(&bytes, &fits) {
+            if let Some(start) = last_check(&bytes, self.salt, &fits) {
                 return Ok(Some(start));
             }
             if size - from > DAMAGE_RUN_BYTES_MAX && floor.is_none() {
@@ -455,7 +462,7 @@ impl Log {
     pub fn index_from(&mut self, host: &mut impl Host, floor: u64) -> Result<()> {
         if self.folded.index.floor > floor {
             let tail = std::mem::take(&mut self.tail);
-            let log = Self::load_indexed(host, &self.path, self.limit, Some(floor), tail)?;
+            let log = Self::load_indexed(host, (&self.path, self.salt), self.limit, Some(floor), tail)?;
             let mut damage = std::mem::replace(self, log).folded.damage;
             damage.retain(|damage| !self.folded.damage.contains(damage));
             self.folded.damage.extend(damage);
@@ -468,8 +475,9 @@ impl Log {
     /// and what it inherits cannot be read.
     pub fn load_headless(host: &mut impl Host, path: &str, session: &str, generation: u32) -> Result<Self> {
         let size = host.stat(path)?;
-        let (path, tail) = (path.to_owned(), Tail::default());
-        let mut log = Self { path, limit: None, folded: Folded::default(), size, tail };
+        let (salt, tail) = (Salt::of(path), Tail::default());
+        let mut log =
+            Self { path: path.to_owned(), salt, limit: None, folded: Folded::default(), size, tail };
         log.folded.state = State { session: session.to_owned(), generation, ..State::default() };
         log.folded.index.whole = true;
         log.fold_to(host, size, None)?;
@@ -614,7 +622,11 @@ impl Log {
             Some(bytes) => Ok((span, Cow::Borrowed(bytes))),
             None => Ok((span, Cow::Owned(read(host, &self.path, span.from, span.from + span.len)?))),
         };
-        merged.into_iter().map(&mut read).collect::<Result<_>>().map(Pieces)
+        merged
+            .into_iter()
+            .map(&mut read)
+            .collect::<Result<_>>()
+            .map(|pieces| Pieces { pieces, salt: self.salt })
     }
 
     /// The messages from `first` to `last`, which the index must cover, and where they lie. Those that cannot be read
@@ -659,11 +671,11 @@ impl Log {
             return Ok(None);
         }
         let Ok(json) = String::from_utf8(bytes) else { return Ok(None) };
-        let mut draft = Draft::new(&json);
+        let (mut draft, salt) = (Draft::new(&json), Salt::of(path));
         for (from, len) in &place.changes {
             let bytes = read(host, path, *from, from + len)?;
             for line in bytes.split(|byte| *byte == b'\n') {
-                match Record::parse(line) {
+                match Record::parse(line, salt) {
                     Some((Record::Text(text), _)) if text.m == seq => drop(draft.push_text(&text)),
                     Some((Record::Update(update), _)) if update.m == seq => draft.update(&update),
                     Some(_) => {}
@@ -733,7 +745,7 @@ impl Log {
         let (mut from, mut limit) = (0, CHUNK_BYTES);
         while from < self.folded.end {
             let bytes = read(host, &self.path, from, self.folded.end.min(from + limit))?;
-            let decided = scan(&bytes, from, &mut walker);
+            let decided = scan(&bytes, from, self.salt, &mut walker);
             from += decided as u64;
             if decided == 0 {
                 if (bytes.len() as u64) < limit {
@@ -756,13 +768,13 @@ impl Log {
         each: &mut dyn FnMut(&Record<'_>, Verdict, u64),
         enough: &mut dyn FnMut() -> bool,
     ) -> Result<u64> {
-        let before = Self::load(host, &self.path, Some(from))?.folded;
+        let before = Self::load_salted(host, &self.path, self.salt, Some(from))?.folded;
         let mut pass = |record: &Record<'_>, _: &str, verdict, at| each(record, verdict, at);
         let (mut at, mut limit) = (before.end, CHUNK_BYTES);
         let mut walker = Walker { state: before.state, each: &mut pass };
         while at < self.folded.end && !enough() {
             let bytes = read(host, &self.path, at, self.folded.end.min(at + limit))?;
-            let decided = scan(&bytes, at, &mut walker);
+            let decided = scan(&bytes, at, self.salt, &mut walker);
             at += decided as u64;
             if decided == 0 {
                 if (bytes.len() as u64) < limit {
@@ -865,14 +877,18 @@ impl Tail {
 }
 
 /// The last checkpoint in `bytes` that `fits`, and its state.
-fn last_check(bytes: &[u8], fits: &dyn Fn(&CheckRecord) -> Option<State>) -> Option<(CheckRecord, State)> {
+fn last_check(
+    bytes: &[u8],
+    salt: Salt,
+    fits: &dyn Fn(&CheckRecord) -> Option<State>,
+) -> Option<(CheckRecord, State)> {
     let marker = format!("{MARKER}check\"");
     let places: Vec<usize> = occurrences(bytes, marker.as_bytes()).collect();
     places.into_iter().rev().find_map(|place| {
         let piece = bytes.get(place..)?;
         let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
-        let length = leading_record(piece.get(..length)?)?;
-        match Record::parse(piece.get(..length)?)? {
+        let length = leading_record(piece.get(..length)?, salt)?;
+        match Record::parse(piece.get(..length)?, salt)? {
             (Record::Check(check), _) => fits(&check).map(|state| (*check, state)),
             _ => None,
         }
@@ -902,11 +918,11 @@ impl Folded {
     }
 
     /// Folds what was read behind a checkpoint: nothing, where it tells of what lies before that.
-    fn fold_buffer(&mut self, tail: &Tail) {
+    fn fold_buffer(&mut self, tail: &Tail, salt: Salt) {
         let bytes = tail.since(self.end).unwrap_or_default();
         let mut folder = Folder { folded: self, want: None, found: None, resync: None };
         let from = folder.folded.end;
-        let decided = scan(bytes, from, &mut folder);
+        let decided = scan(bytes, from, salt, &mut folder);
         match folder.resync {
             Some((check, state)) => self.resync(&check, state),
             None => self.advance(bytes, decided),
@@ -1110,7 +1126,10 @@ fn parts(first: u64, last: u64, path: &Path) -> impl Iterator<Item = (u64, u64)>
 }
 
 /// Pieces of a file that were read together.
-struct Pieces<'a>(Vec<(Span, Cow<'a, [u8]>)>);
+struct Pieces<'a> {
+    pieces: Vec<(Span, Cow<'a, [u8]>)>,
+    salt: Salt,
+}
 
 impl Pieces<'_> {
     /// Adds the messages of one record, with their changes and where they lie. Returns how many bytes they have.
@@ -1179,13 +1198,13 @@ impl Pieces<'_> {
     /// The text of the record at `span`, and whether it is what was folded: that is still in memory and was checked then,
     /// everything else is checked now.
     fn text(&self, span: Span) -> Option<(&str, bool)> {
-        let place = self.0.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
-        let (piece, piece_bytes) = self.0.get(place)?;
+        let place = self.pieces.partition_point(|(piece, _)| piece.from <= span.from).checked_sub(1)?;
+        let (piece, piece_bytes) = self.pieces.get(place)?;
         let skip = usize::try_from(span.from - piece.from).ok()?;
         let bytes = piece_bytes.get(skip..skip.checked_add(usize::try_from(span.len).ok()?)?)?;
         match piece_bytes {
             Cow::Borrowed(_) => Some((std::str::from_utf8(bytes).ok()?, true)),
-            Cow::Owned(_) => Some((verify(bytes)?, false)),
+            Cow::Owned(_) => Some((verify(bytes, self.salt)?, false)),
         }
     }
 }

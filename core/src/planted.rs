@@ -69,6 +69,8 @@ pub enum Planted {
     PurgeUnsynced,
     /// A rewritten session keeps none of its operation ids.
     RewriteForgetsOperations,
+    /// A record counts in every log, and not only in the one that it was written to.
+    RecordsOfOthers,
 }
 
 #[cfg(feature = "planted")]

@@ -31,6 +31,18 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     CASTAGNOLI.checksum(bytes)
 }
 
+/// What the checksums of a log's records have of the log's name, so that a record counts nowhere else: what a file system
+/// shows of another file, one that was removed among them, is damage here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salt(u32);
+
+impl Salt {
+    /// The salt of the log at `path`, from the root of the store.
+    pub fn of(path: &str) -> Self {
+        Self(if planted(Planted::RecordsOfOthers) { 0 } else { checksum(path.as_bytes()) })
+    }
+}
+
 /// What a record is.
 #[derive(Debug)]
 pub enum Record<'a> {
@@ -487,11 +499,21 @@ impl Record<'_> {
         }
     }
 
-    /// The record as a line with its newline.
-    pub fn line(&self) -> String {
+    /// The record as a line of the log with that salt, with its newline.
+    pub fn line(&self, salt: Salt) -> String {
+        finish(self.open_text(), salt)
+    }
+
+    /// The record as JSON without a checksum, for who keeps it in memory: [`Record::of_checked`] reads it.
+    pub fn text(&self) -> String {
+        self.open_text() + "}"
+    }
+
+    /// The record up to its checksum.
+    fn open_text(&self) -> String {
         let body = match self {
             Self::Session(record) => serde_json::to_string(record),
-            Self::Append(record) => return record.line(),
+            Self::Append(record) => return record.open_text(),
             Self::Text(record) => serde_json::to_string(record),
             Self::Update(record) => serde_json::to_string(record),
             Self::Head(record) => serde_json::to_string(record),
@@ -508,16 +530,20 @@ impl Record<'_> {
             Self::Unknown => return String::new(),
         };
         // Maps with text keys and no failing serializer: writing them cannot fail.
-        frame(self.kind(), body.as_deref().unwrap_or("{}"))
+        let body = body.as_deref().unwrap_or("{}");
+        let mut text = begin(self.kind(), body.len());
+        push_members(&mut text, body);
+        text
     }
 
-    /// Reads a record from a line without its newline, or `None` where its checksum does not fit.
-    pub fn parse(line: &[u8]) -> Option<(Record<'_>, &str)> {
-        let text = verify(line)?;
+    /// Reads a record from a line, without its newline, of the log with that salt, or `None` where its checksum does not
+    /// fit.
+    pub fn parse(line: &[u8], salt: Salt) -> Option<(Record<'_>, &str)> {
+        let text = verify(line, salt)?;
         Some((Self::of_checked(text), text))
     }
 
-    /// Reads a record from a line whose checksum is known to fit.
+    /// Reads a record from a text whose checksum is known to fit.
     pub fn of_checked(text: &str) -> Record<'_> {
         Self::parse_verified(text).unwrap_or(Record::Unknown)
     }
@@ -568,7 +594,7 @@ impl Stamp<'_> {
 }
 
 impl AppendRecord<'_> {
-    fn line(&self) -> String {
+    fn open_text(&self) -> String {
         let head = AppendHead { stamp: &self.stamp, n: self.n, keep: self.keep };
         let head = serde_json::to_string(&head).unwrap_or_default();
         let bytes = self.m.iter().map(|message| message.len() + 1).sum::<usize>();
@@ -580,7 +606,7 @@ impl AppendRecord<'_> {
             line.push_str(message);
         }
         line.push(']');
-        finish(line)
+        line
     }
 
     fn is_sound(&self) -> bool {
@@ -599,13 +625,6 @@ impl CheckRecord {
             })
             && self.ops.iter().all(|op| op.2 <= NUMBER_MAX && op.3 <= NUMBER_MAX)
     }
-}
-
-/// Frames a JSON object as a record of type `kind`.
-fn frame(kind: &str, body: &str) -> String {
-    let mut line = begin(kind, body.len());
-    push_members(&mut line, body);
-    finish(line)
 }
 
 /// The beginning of a line whose members have about so many bytes.
@@ -627,23 +646,29 @@ fn push_members(line: &mut String, body: &str) {
 }
 
 /// Adds the checksum and the line's end.
-fn finish(mut line: String) -> String {
-    let sum = sum_over(line.as_bytes());
+fn finish(mut line: String, salt: Salt) -> String {
+    let sum = sum_over(line.as_bytes(), salt);
     line.push_str(SUM);
     line.push_str(&format!("{sum:08x}\"}}\n"));
     line
 }
 
-/// The text of a line, without its newline, whose marker and checksum fit.
-pub fn verify(line: &[u8]) -> Option<&str> {
+/// A record of another log, whose checksum fitted there, as a line of the log with that salt.
+pub fn carried(text: &str, salt: Salt) -> String {
+    let covered = text.len().checked_sub(TRAILER_LEN).and_then(|length| text.get(..length));
+    finish(covered.unwrap_or_default().to_owned(), salt)
+}
+
+/// The text of a line, without its newline, of the log with that salt, where marker and checksum fit.
+pub fn verify(line: &[u8], salt: Salt) -> Option<&str> {
     let (covered, trailer) = line.split_at_checked(line.len().checked_sub(TRAILER_LEN)?)?;
-    let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(sum_over(covered));
+    let fits = line.starts_with(MARKER.as_bytes()) && sum_of(trailer) == Some(sum_over(covered, salt));
     if fits || planted(Planted::ChecksumIgnored) { std::str::from_utf8(line).ok() } else { None }
 }
 
-fn sum_over(covered: &[u8]) -> u32 {
+fn sum_over(covered: &[u8], salt: Salt) -> u32 {
     let header = if planted(Planted::ChecksumWithoutHeader) { covered.len().min(100) } else { 0 };
-    CASTAGNOLI.checksum(covered.get(header..).unwrap_or_default())
+    checksum(covered.get(header..).unwrap_or_default()) ^ salt.0
 }
 
 /// The checksum that a trailer, which has its length, states.
@@ -655,8 +680,9 @@ fn sum_of(trailer: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The length of the record at the beginning of `bytes`, where something else follows it without a newline.
-pub fn leading_record(bytes: &[u8]) -> Option<usize> {
+/// The length of the record of the log with that salt at the beginning of `bytes`, where something else follows it
+/// without a newline.
+pub fn leading_record(bytes: &[u8], salt: Salt) -> Option<usize> {
     if !bytes.starts_with(MARKER.as_bytes()) {
         return None;
     }
@@ -666,7 +692,7 @@ pub fn leading_record(bytes: &[u8]) -> Option<usize> {
         digest.update(bytes.get(covered..place)?);
         covered = place;
         let end = place + TRAILER_LEN;
-        if bytes.get(place..end).and_then(sum_of) == Some(digest.clone().finalize()) {
+        if bytes.get(place..end).and_then(sum_of) == Some(digest.clone().finalize() ^ salt.0) {
             return std::str::from_utf8(bytes.get(..end)?).ok().map(str::len);
         }
     }
@@ -682,27 +708,52 @@ pub fn occurrences<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item
 mod tests {
     use super::*;
 
+    const SALT: Salt = Salt(0x0102_0304);
+
+    /// A JSON object as a line of type `kind`.
+    fn framed(kind: &str, body: &str) -> String {
+        let mut line = begin(kind, 0);
+        push_members(&mut line, body);
+        finish(line, SALT)
+    }
+
     fn text(m: u64, x: &str) -> String {
-        Record::Text(TextRecord { m, p: 0, o: 5, x: x.into() }).line()
+        Record::Text(TextRecord { m, p: 0, o: 5, x: x.into() }).line(SALT)
     }
 
     #[test]
     fn a_record_is_a_line_that_people_and_tools_can_read() {
-        assert_eq!(text(3, "a\"b"), "{\"t\": \"+\",\"m\":3,\"o\":5,\"x\":\"a\\\"b\",\"c\":\"0fefca06\"}\n");
+        assert_eq!(text(3, "a\"b"), "{\"t\": \"+\",\"m\":3,\"o\":5,\"x\":\"a\\\"b\",\"c\":\"0eedc902\"}\n");
+    }
+
+    #[test]
+    fn a_record_counts_in_its_own_log_alone() {
+        let path = "sessions/0/l-00000000000000000000000000-000001.jsonl";
+        let line = Record::Text(TextRecord { m: 3, p: 0, o: 0, x: "a".into() }).line(Salt::of(path));
+        let line = line.trim_end();
+        assert!(Record::parse(line.as_bytes(), Salt::of(path)).is_some());
+        assert_eq!(leading_record(line.as_bytes(), Salt::of(path)), Some(line.len()));
+        for other in [path.replace("-000001", "-000002"), path.replace("0-", "1-"), String::new()] {
+            let salt = Salt::of(&other);
+            assert!(Record::parse(line.as_bytes(), salt).is_none(), "{other}");
+            assert_eq!(leading_record(line.as_bytes(), salt), None, "{other}");
+            let carried = carried(line, salt);
+            assert!(Record::parse(carried.trim_end().as_bytes(), salt).is_some(), "{other}");
+        }
     }
 
     #[test]
     fn any_changed_byte_is_noticed() {
         let line = text(3, "hello");
         let line = line.trim_end().as_bytes();
-        assert!(Record::parse(line).is_some());
+        assert!(Record::parse(line, SALT).is_some());
         for place in 0..line.len() {
             for bit in 0..8 {
                 let mut changed = line.to_vec();
                 changed[place] ^= 1 << bit;
-                assert!(Record::parse(&changed).is_none(), "byte {place} bit {bit}");
+                assert!(Record::parse(&changed, SALT).is_none(), "byte {place} bit {bit}");
             }
-            assert!(Record::parse(&line[..place]).is_none());
+            assert!(Record::parse(&line[..place], SALT).is_none());
         }
     }
 
@@ -711,10 +762,10 @@ mod tests {
         let line = text(3, "with \"c\":\"00000000\"} inside");
         let line = line.trim_end();
         assert_eq!(
-            leading_record(format!("{line}\0\0garbage,\"c\":\"00000000\"}}").as_bytes()),
+            leading_record(format!("{line}\0\0garbage,\"c\":\"00000000\"}}").as_bytes(), SALT),
             Some(line.len())
         );
-        assert_eq!(leading_record(&line.as_bytes()[..line.len() - 1]), None);
+        assert_eq!(leading_record(&line.as_bytes()[..line.len() - 1], SALT), None);
     }
 
     #[test]
@@ -730,8 +781,8 @@ mod tests {
             )
         };
         let is_known = |kind: &str, body: &str| {
-            let line = frame(kind, body);
-            let (record, _) = Record::parse(line.trim_end().as_bytes()).unwrap();
+            let line = framed(kind, body);
+            let (record, _) = Record::parse(line.trim_end().as_bytes(), SALT).unwrap();
             !matches!(record, Record::Unknown)
         };
         assert!(is_known("append", &stamp(1, 1, 1)));
@@ -776,8 +827,8 @@ mod tests {
             Record::Catalogue(CatalogueRecord { v: 1, generation: 1, sessions: 2, lines: 3, refs: 4 }),
             Record::Ref(RefRecord { scope: "".into(), updated: 1, session: "s".into(), at: 2 }),
         ] {
-            let line = record.line();
-            let (read, _) = Record::parse(line.trim_end().as_bytes()).unwrap();
+            let line = record.line(SALT);
+            let (read, _) = Record::parse(line.trim_end().as_bytes(), SALT).unwrap();
             assert_eq!(format!("{read:?}"), format!("{record:?}"));
         }
     }
@@ -787,9 +838,9 @@ mod tests {
         let line = text(3, "a").trim_end().to_owned();
         let sum = line.rsplit('"').nth(1).unwrap();
         assert!(sum.bytes().any(|digit| digit.is_ascii_alphabetic()), "{sum}");
-        assert!(Record::parse(line.replace(sum, &sum.to_uppercase()).as_bytes()).is_none());
-        assert!(Record::parse(line.replace(sum, "++++++++").as_bytes()).is_none());
-        assert_eq!(leading_record(&line.as_bytes()[1..]), None);
+        assert!(Record::parse(line.replace(sum, &sum.to_uppercase()).as_bytes(), SALT).is_none());
+        assert!(Record::parse(line.replace(sum, "++++++++").as_bytes(), SALT).is_none());
+        assert_eq!(leading_record(&line.as_bytes()[1..], SALT), None);
     }
 
     #[test]
@@ -808,9 +859,9 @@ mod tests {
             writers: BTreeMap::new(),
         };
         for flag in [false, true] {
-            let line = Record::Entry(Box::new(entry(flag))).line();
+            let line = Record::Entry(Box::new(entry(flag))).line(SALT);
             assert!(
-                matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Entry(_), _))),
+                matches!(Record::parse(line.trim_end().as_bytes(), SALT), Some((Record::Entry(_), _))),
                 "{line}"
             );
             for name in ["undo", "gone", "sealed"] {
@@ -830,12 +881,12 @@ mod tests {
     #[test]
     fn unknown_types_and_shapes_are_kept_as_unknown() {
         for line in [
-            frame("wish", "{\"a\":1}"),
-            frame("append", "{}"),
-            frame("+", "{\"m\":1,\"o\":18446744073709551615,\"x\":\"\"}"),
+            framed("wish", "{\"a\":1}"),
+            framed("append", "{}"),
+            framed("+", "{\"m\":1,\"o\":18446744073709551615,\"x\":\"\"}"),
         ] {
             assert!(
-                matches!(Record::parse(line.trim_end().as_bytes()), Some((Record::Unknown, _))),
+                matches!(Record::parse(line.trim_end().as_bytes(), SALT), Some((Record::Unknown, _))),
                 "{line}"
             );
         }

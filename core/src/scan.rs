@@ -4,7 +4,7 @@
 //! damage, with its range. The end of the bytes may be a record on its way; it is left for later.
 
 use crate::planted::{Planted, planted};
-use crate::record::{MARKER, Record, leading_record, occurrences};
+use crate::record::{MARKER, Record, Salt, leading_record, occurrences};
 
 /// A run of bytes that are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,19 +23,19 @@ pub trait Visitor {
     fn damage(&mut self, damage: Damage);
 }
 
-/// Scans `bytes`, which begin at `base` and, at the beginning of a line or right behind a record.
-/// Returns how many bytes are decided; the rest may be the beginning of a record.
-pub fn scan(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
+/// Scans `bytes` of the log with that salt, which begin at `base` and, at the beginning of a line or right behind a
+/// record. Returns how many bytes are decided; the rest may be the beginning of a record.
+pub fn scan(bytes: &[u8], base: u64, salt: Salt, visitor: &mut impl Visitor) -> usize {
     let mut at = 0;
     while let Some(length) = newline(bytes.get(at..).unwrap_or_default()) {
         let whole = bytes.get(at..at + length).unwrap_or_default();
-        line(whole, base + at as u64, visitor);
+        line(whole, base + at as u64, salt, visitor);
         at += length + 1;
-        if planted(Planted::StopAtDamage) && Record::parse(whole).is_none() {
+        if planted(Planted::StopAtDamage) && Record::parse(whole, salt).is_none() {
             return bytes.len();
         }
     }
-    at + tail(bytes.get(at..).unwrap_or_default(), base + at as u64, visitor)
+    at + tail(bytes.get(at..).unwrap_or_default(), base + at as u64, salt, visitor)
 }
 
 fn newline(bytes: &[u8]) -> Option<usize> {
@@ -43,24 +43,24 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A finished line: one record, or several and what is left of others.
-fn line(line: &[u8], base: u64, visitor: &mut impl Visitor) {
+fn line(line: &[u8], base: u64, salt: Salt, visitor: &mut impl Visitor) {
     if line.is_empty() || planted(Planted::NulsAreNothing) && line.iter().all(|byte| *byte == 0) {
         return;
     }
-    if let Some((record, text)) = Record::parse(line) {
+    if let Some((record, text)) = Record::parse(line, salt) {
         return visitor.record(&record, text, base, base + line.len() as u64);
     }
-    let decided = if planted(Planted::FusedLinesLost) { 0 } else { pieces(line, base, visitor) };
+    let decided = if planted(Planted::FusedLinesLost) { 0 } else { pieces(line, base, salt, visitor) };
     damage(base, decided, line.len(), visitor);
 }
 
 /// The bytes behind the last newline: records that only lack their newline count, the last piece may still grow.
-fn tail(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
-    if bytes.is_empty() { 0 } else { pieces(bytes, base, visitor) }
+fn tail(bytes: &[u8], base: u64, salt: Salt, visitor: &mut impl Visitor) -> usize {
+    if bytes.is_empty() { 0 } else { pieces(bytes, base, salt, visitor) }
 }
 
 /// Takes every record and every gap that something follows. Returns where the undecided rest begins.
-fn pieces(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
+fn pieces(bytes: &[u8], base: u64, salt: Salt, visitor: &mut impl Visitor) -> usize {
     let mut decided = 0;
     for start in occurrences(bytes, MARKER.as_bytes()) {
         let piece = bytes.get(start..).unwrap_or_default();
@@ -68,8 +68,9 @@ fn pieces(bytes: &[u8], base: u64, visitor: &mut impl Visitor) -> usize {
         decided = start;
         // Only up to the next marker: a record holds no other, and a scan must stay linear.
         let length = occurrences(piece, MARKER.as_bytes()).nth(1).unwrap_or(piece.len());
-        let length = piece.get(..length).and_then(leading_record);
-        let record = length.and_then(|length| piece.get(..length)).and_then(Record::parse);
+        let length = piece.get(..length).and_then(|piece| leading_record(piece, salt));
+        let record =
+            length.and_then(|length| piece.get(..length)).and_then(|piece| Record::parse(piece, salt));
         if let Some((record, text)) = record {
             decided = start + text.len();
             visitor.record(&record, text, base + start as u64, base + decided as u64);
@@ -90,6 +91,10 @@ mod tests {
     use super::*;
     use crate::record::TextRecord;
 
+    fn salt() -> Salt {
+        Salt::of("a log")
+    }
+
     #[derive(Default)]
     struct Seen {
         records: Vec<(u64, u64, u64)>,
@@ -108,14 +113,14 @@ mod tests {
     }
 
     fn record(m: u64) -> String {
-        let line = Record::Text(TextRecord { m, p: 0, o: 0, x: "{\\\"t\\\": \\\"+\\\"".into() }).line();
+        let line = Record::Text(TextRecord { m, p: 0, o: 0, x: "{\\\"t\\\": \\\"+\\\"".into() }).line(salt());
         line.trim_end().to_owned()
     }
 
     fn check(bytes: impl AsRef<[u8]>, records: &[u64], damage: &[(u64, u64)], decided: usize) {
         let mut seen = Seen::default();
         let bytes = bytes.as_ref();
-        let at = scan(bytes, 1000, &mut seen);
+        let at = scan(bytes, 1000, salt(), &mut seen);
         let found: Vec<u64> = seen.records.iter().map(|record| record.0).collect();
         for (m, from, to) in seen.records {
             assert_eq!(&bytes[from as usize - 1000..to as usize - 1000], record(m).as_bytes());
@@ -182,7 +187,7 @@ mod tests {
             let decided = bytes.len();
             let merged: Vec<(u64, u64)> = vec![(0, garbage.len() as u64)];
             let mut seen = Seen::default();
-            assert_eq!(scan(&bytes, 0, &mut seen), decided);
+            assert_eq!(scan(&bytes, 0, salt(), &mut seen), decided);
             assert_eq!(seen.records.len(), 1);
             assert_eq!(seen.damage.iter().map(|(from, to)| to - from).sum::<u64>(), merged[0].1);
         }
@@ -194,8 +199,8 @@ mod tests {
         let bytes = bytes.as_bytes();
         for cut in 0..bytes.len() {
             let mut seen = Seen::default();
-            let decided = scan(&bytes[..cut], 0, &mut seen);
-            scan(&bytes[decided..], decided as u64, &mut seen);
+            let decided = scan(&bytes[..cut], 0, salt(), &mut seen);
+            scan(&bytes[decided..], decided as u64, salt(), &mut seen);
             assert_eq!(
                 seen.records.iter().map(|record| record.0).collect::<Vec<_>>(),
                 [1, 3],

@@ -4,7 +4,7 @@ use super::*;
 use crate::facts::Facts;
 use crate::host::{Clock, DirEntry, Entropy, Fs, Text};
 use crate::record::{
-    AppendRecord, FactsRecord, HeadRecord, SessionRecord, Stamp, TextRecord, UpdateRecord, Why,
+    AppendRecord, FactsRecord, HeadRecord, Salt, SessionRecord, Stamp, TextRecord, UpdateRecord, Why,
 };
 
 const PATH: &str = "log";
@@ -170,7 +170,7 @@ impl Made {
     fn put(&mut self, record: &Record<'_>) -> Verdict {
         self.starts.push(self.text.len());
         let verdict = self.state.apply(record, self.text.len() as u64);
-        self.text.push_str(&record.line());
+        self.text.push_str(&record.line(Salt::of(PATH)));
         verdict
     }
 
@@ -1082,14 +1082,14 @@ fn what_was_damaged_or_exchanged_since_it_was_indexed_is_left_out() {
     let of = |text: &str| {
         let json = message(text);
         let stamp = Stamp { id: id(7).into(), at: 1, b: 1, op: None, head: None };
-        Record::Append(AppendRecord { stamp, n: 1, keep: None, m: vec![&json] }).line()
+        Record::Append(AppendRecord { stamp, n: 1, keep: None, m: vec![&json] }).line(Salt::of(PATH))
     };
     let other = of(&"y".repeat(length - of("").len()));
     disk.bytes[made.starts[2]..made.starts[3]].copy_from_slice(other.as_bytes());
     assert_eq!(seqs(&mut disk), [1]);
     // One of another kind.
     let length = made.starts[2] - made.starts[1];
-    let of = |text: &str| Record::Text(TextRecord { m: 1, p: 0, o: 0, x: text.into() }).line();
+    let of = |text: &str| Record::Text(TextRecord { m: 1, p: 0, o: 0, x: text.into() }).line(Salt::of(PATH));
     let other = of(&"z".repeat(length - of("").len()));
     disk.bytes[made.starts[1]..made.starts[2]].copy_from_slice(other.as_bytes());
     assert_eq!(seqs(&mut disk), [0_u64; 0]);

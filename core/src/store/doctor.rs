@@ -205,8 +205,9 @@ impl<H: Host> Store<H> {
     }
 
     fn examine_log(&mut self, name: &Name, generation: u32, path: &str, rounds: &mut Rounds) -> Result<()> {
-        let quick = Log::load(&mut self.host, path, None)?;
-        let mut log = Log::load(&mut self.host, path, None)?;
+        let salt = self.salt_of_file(path)?;
+        let quick = Log::load_salted(&mut self.host, path, salt, None)?;
+        let mut log = Log::load_salted(&mut self.host, path, salt, None)?;
         log.index_whole(&mut self.host)?;
         let state = log.state().clone();
         // The id of a log of the store's own is nobody's session.

@@ -10,7 +10,7 @@ use crate::id::{Name, check_id, ulid, ulid_text};
 use crate::limits::DAMAGE_RUN_BYTES_MAX;
 use crate::log::Log;
 use crate::planted::{Planted, planted};
-use crate::record::{FactsRecord, MARKER, PurgeRecord, Record, SessionRecord};
+use crate::record::{FactsRecord, MARKER, PurgeRecord, Record, Salt, SessionRecord, verify};
 use crate::{Error, ErrorKind, Result};
 
 impl<H: Host> Store<H> {
@@ -52,7 +52,7 @@ impl<H: Host> Store<H> {
             from: beginning.from,
             over: beginning.over,
         };
-        self.place(&id, &Record::Session(Box::new(record)).line(), now)
+        self.place(&id, &Record::Session(Box::new(record)).line(Salt::of(&name.log(1))), now)
     }
 
     /// Creates the first log of a session, whole. Errors: `conflict` where there is one.
@@ -222,12 +222,28 @@ impl<H: Host> Store<H> {
         Ok(needed)
     }
 
-    /// What the session of a log begins with. `None` where its first record cannot be read.
+    /// What the session of a log begins with: nothing where the log is gone. `None` where its first record cannot be read.
     pub(super) fn read_beginning(&mut self, path: &str) -> Result<Option<Beginning>> {
+        let Some(line) = self.first_line(path)? else { return Ok(Some(Beginning::default())) };
+        Ok(match Record::parse(&line, salt_of(&line, path)) {
+            Some((Record::Session(session), _)) => {
+                Some(Beginning { from: session.from.clone(), over: session.over.clone() })
+            }
+            _ => None,
+        })
+    }
+
+    /// The salt of a log whose file may have lost its name.
+    pub(super) fn salt_of_file(&mut self, path: &str) -> Result<Salt> {
+        Ok(salt_of(&self.first_line(path)?.unwrap_or_default(), path))
+    }
+
+    /// The first line of a log, as far as it may be a record. `None` where the log is gone.
+    fn first_line(&mut self, path: &str) -> Result<Option<Vec<u8>>> {
         let mut limit = 4096;
         for _ in 0..ATTEMPTS {
-            let bytes = match self.host.read_bytes(path, 0, limit) {
-                Err(error) if error.kind == FsErrorKind::NotFound => return Ok(Some(Beginning::default())),
+            let mut bytes = match self.host.read_bytes(path, 0, limit) {
+                Err(error) if error.kind == FsErrorKind::NotFound => return Ok(None),
                 bytes => bytes?,
             };
             let end = memchr::memchr(b'\n', &bytes);
@@ -237,15 +253,10 @@ impl<H: Host> Store<H> {
                 limit *= 8;
                 continue;
             }
-            let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-            return Ok(match Record::parse(line) {
-                Some((Record::Session(session), _)) => {
-                    Some(Beginning { from: session.from.clone(), over: session.over.clone() })
-                }
-                _ => None,
-            });
+            bytes.truncate(end.unwrap_or(bytes.len()));
+            return Ok(Some(bytes));
         }
-        Ok(None)
+        Ok(Some(Vec::new()))
     }
 
     /// Calls `each` with every log of the store, in the order of names.
@@ -268,6 +279,21 @@ impl<H: Host> Store<H> {
         }
         Ok(())
     }
+}
+
+/// The salt of a log with that first line: that of the name that the line states, if it is a record that has it, and that
+/// of `path` otherwise.
+fn salt_of(first_line: &[u8], path: &str) -> Salt {
+    if let Ok(text) = std::str::from_utf8(first_line)
+        && let Record::Session(session) = Record::of_checked(text)
+        && let Ok(name) = Name::of(&session.session)
+    {
+        let stated = Salt::of(&name.log(session.generation));
+        if verify(first_line, stated).is_some() {
+            return stated;
+        }
+    }
+    Salt::of(path)
 }
 
 fn taken(id: &str) -> Error {

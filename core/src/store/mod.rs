@@ -531,13 +531,13 @@ impl<H: Host> Store<H> {
 pub(crate) enum Plan<'a> {
     /// Messages, which the caller has.
     Append(AppendRecord<'a>),
-    /// A record that owns what it holds.
-    Line(String),
+    /// A record that owns what it holds, as [`Record::text`] has it.
+    Made(String),
 }
 
 impl Plan<'static> {
     pub(crate) fn of(record: &Record<'_>) -> Self {
-        Self::Line(record.line())
+        Self::Made(record.text())
     }
 }
 
@@ -552,12 +552,12 @@ impl Plan<'_> {
                 }
                 log.append(host, options.durability, &Record::Append(record))
             }
-            Self::Line(line) => {
-                let parsed = Record::parse(line.trim_end_matches('\n').as_bytes());
-                let (record, _) = parsed
-                    .ok_or_else(|| Error::internal("a record of ours does not parse; please report this"))?;
-                log.append(host, options.durability, &record)
-            }
+            Self::Made(text) => match Record::of_checked(&text) {
+                Record::Unknown => {
+                    Err(Error::internal("a record of ours does not parse; please report this"))
+                }
+                record => log.append(host, options.durability, &record),
+            },
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::log::{Log, Stored, raw};
 use crate::path::Path;
 use crate::planted::{Planted, planted};
 use crate::record::{
-    AppendRecord, ChangeRecord, FactsRecord, HeadRecord, Record, Rewrite, SealRecord, SessionRecord, Stamp,
-    UpdateRecord, Why,
+    AppendRecord, ChangeRecord, FactsRecord, HeadRecord, Record, Rewrite, Salt, SealRecord, SessionRecord,
+    Stamp, UpdateRecord, Why, carried,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -258,6 +258,7 @@ fn owned(stamp: &Stamp<'_>) -> Stamp<'static> {
 
 /// Writes a log in memory, with checkpoints where they are due.
 pub(super) struct Writer {
+    salt: Salt,
     text: String,
     state: State,
     check_bytes: u64,
@@ -272,8 +273,15 @@ impl Writer {
         let id =
             parse_ulid(&ulid_text(crate::id::ulid(old.facts.updated, crate::id::fingerprint(&old.session))))
                 .unwrap_or(0);
-        let mut writer =
-            Self { text: String::new(), state: State::default(), check_bytes: 0, at: old.facts.updated, id };
+        let salt = Salt::of(&Name::of(&old.session)?.log(old.generation + 1));
+        let mut writer = Self {
+            salt,
+            text: String::new(),
+            state: State::default(),
+            check_bytes: 0,
+            at: old.facts.updated,
+            id,
+        };
         // In the trash nothing could be appended: that fact comes last.
         let facts = crate::facts::Facts { trashed: None, ..old.facts.clone() };
         let (session, generation) = (old.session.clone().into(), old.generation + 1);
@@ -301,7 +309,7 @@ impl Writer {
             && (bytes >= CHECK_BYTES || self.state.records >= CHECK_RECORDS)
         {
             let check = Record::Check(Box::new(self.state.to_check(end)));
-            let line = check.line();
+            let line = check.line(self.salt);
             self.check_bytes = line.len() as u64;
             self.state.apply(&check, end);
             self.text.push_str(&line);
@@ -311,7 +319,7 @@ impl Writer {
                 Err(Error::internal(format!("a rewrite would lose a record: {reason:?}; please report this")))
             }
             _ => {
-                self.text.push_str(&record.line());
+                self.text.push_str(&record.line(self.salt));
                 Ok(())
             }
         }
@@ -365,21 +373,22 @@ impl Writer {
     }
 
     fn change(&mut self, text: &str) -> Result<()> {
-        match Record::parse(text.as_bytes()) {
-            Some((Record::Update(mut update), _)) => {
+        match Record::of_checked(text) {
+            Record::Update(mut update) => {
                 update.stamp.b = self.text.len() as u64;
                 update.stamp.head = None;
                 self.put(&Record::Update(update))
             }
-            Some((record, _)) => self.put(&record),
-            None => Err(Error::internal("a record that was read before cannot be read; please report this")),
+            Record::Unknown => {
+                Err(Error::internal("a record that was read before cannot be read; please report this"))
+            }
+            record => self.put(&record),
         }
     }
 
     fn verbatim(&mut self, text: &str) {
         self.state.apply(&Record::Unknown, self.text.len() as u64);
-        self.text.push_str(text);
-        self.text.push('\n');
+        self.text.push_str(&carried(text, self.salt));
     }
 
     /// Makes `path` the visible one.

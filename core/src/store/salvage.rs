@@ -125,7 +125,8 @@ impl<H: Host> Store<H> {
         let mut astray = None;
         self.each_log(&mut |store, other, generation, path| {
             if astray.is_none() && *other != name && !other.is_system() {
-                let is_it = match Log::load(&mut store.host, path, None) {
+                let salt = store.salt_of_file(path)?;
+                let is_it = match Log::load_salted(&mut store.host, path, salt, None) {
                     Err(error) if error.kind == ErrorKind::Damaged => false,
                     log => log.map(|log| log.state().session == id && log.state().end.is_none())?,
                 };
@@ -139,7 +140,8 @@ impl<H: Host> Store<H> {
 
     /// Folds a whole log, also one whose first record cannot be read: its name says whose it is.
     fn load_whole(&mut self, path: &str, id: &str, generation: u32) -> Result<Log> {
-        let mut log = Log::load(&mut self.host, path, None)?;
+        let salt = self.salt_of_file(path)?;
+        let mut log = Log::load_salted(&mut self.host, path, salt, None)?;
         log.index_whole(&mut self.host)?;
         if self.read_beginning(path)?.is_none() && !log.for_each(&mut self.host, &mut |_, _, _| {})?.begun() {
             return Log::load_headless(&mut self.host, path, id, generation);

@@ -13,7 +13,7 @@ use crate::host::{FsErrorKind, Host};
 use crate::id::{Name, SYSTEM_PREFIX, ulid, ulid_text};
 use crate::json::Json;
 use crate::log::Log;
-use crate::record::{ChangeRecord, FactsRecord, PurgeRecord, Record, Rewrite, SessionRecord, Stamp};
+use crate::record::{ChangeRecord, FactsRecord, PurgeRecord, Record, Rewrite, Salt, SessionRecord, Stamp};
 use crate::table::{Change, Table, raw_values};
 use crate::{Error, ErrorKind, Result};
 
@@ -91,7 +91,8 @@ impl Draft {
         self.set.is_empty() && self.add.is_empty() && self.reset.is_empty() && self.facts.is_none()
     }
 
-    fn line(&self, stamp: Stamp<'static>, version: u64) -> Result<String> {
+    /// The record, as [`Record::text`] has it.
+    fn text(&self, stamp: Stamp<'static>, version: u64) -> Result<String> {
         let change = Change {
             // Sums add up in any order.
             version: (!self.set.is_empty() || self.facts.is_some()).then_some(version),
@@ -100,7 +101,7 @@ impl Draft {
             reset: self.reset.iter().map(|name| name.as_str().into()).collect(),
         };
         let facts = self.facts.as_deref().map(crate::log::raw).transpose()?;
-        Ok(Record::Change(ChangeRecord { stamp, change, facts }).line())
+        Ok(Record::Change(ChangeRecord { stamp, change, facts }).text())
     }
 }
 
@@ -152,7 +153,7 @@ impl<H: Host> Store<H> {
             let now = store.host.now_ms();
             let (draft, decided) = decide(&View { table: &state.table, facts: &state.facts, now })?;
             answer = Some(decided);
-            draft.line(stamp, state.table.version()).map(Plan::Line)
+            draft.text(stamp, state.table.version()).map(Plan::Made)
         })?;
         if written.offset.is_none() {
             return Ok(None);
@@ -185,7 +186,8 @@ impl<H: Host> Store<H> {
             from: Vec::new(),
             over: Vec::new(),
         };
-        match self.host.create(&name.log(1), &Record::Session(Box::new(record)).line()) {
+        let path = name.log(1);
+        match self.host.create(&path, &Record::Session(Box::new(record)).line(Salt::of(&path))) {
             Err(error) if error.kind != FsErrorKind::Exists => Err(error.into()),
             _ => Ok(()),
         }

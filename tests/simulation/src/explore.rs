@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use sessile_core::{Durability, Error, ErrorKind, NewSession, OpenOptions, Sessions, Store, WriteOptions};
 
+use crate::fuzz::records::{MARKER, is_record};
 use crate::model::{Answer, Model, Op, Seen, run, see};
 use crate::sim::{Call, Disk, Flaw, Image, Loss, SimDisk, SimHost, Stage, Step, Turns};
 
@@ -566,6 +567,7 @@ impl Explorer<'_> {
                 Loss::Zeros => ("power lost: tail of NULs", &tails),
                 Loss::Hole => ("power lost: sector of NULs", &any),
                 Loss::Garbage => ("power lost: sector of garbage", &any),
+                Loss::Stale => ("power lost: records of other logs", &any),
             };
             let again = self.states.is_multiple_of(2);
             let checked = self.check(&disk, candidates, At { model, again, goes_on, ..at });
@@ -825,7 +827,7 @@ fn unreported(disk: &Disk, path: &str, seen: &Seen) -> Result<(), String> {
             let (from, to) = ((at + piece.start) as u64, (at + piece.end) as u64);
             let reported =
                 seen.damage.iter().any(|damage| damage.0 == session && damage.1 < to && damage.2 > from);
-            if !is_record(&line[piece]) && !reported {
+            if !is_record(path, &line[piece]) && !reported {
                 return Err(format!(
                     "bytes {from} to {to} of {path} hold no record, and nobody says so: {:?}",
                     seen.damage
@@ -837,25 +839,10 @@ fn unreported(disk: &Disk, path: &str, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-const MARKER: &[u8] = b"{\"t\": \"";
-
 /// What lies between the beginnings of records.
 fn pieces(line: &[u8]) -> Vec<std::ops::Range<usize>> {
     let starts = (0..line.len()).filter(|at| *at == 0 || line[*at..].starts_with(MARKER));
     let starts: Vec<usize> = starts.collect();
     let ends = starts.iter().skip(1).copied().chain([line.len()]);
     starts.iter().copied().zip(ends).map(|(from, to)| from..to).collect()
-}
-
-/// Whether a line carries its own checksum (docs/format.md): CRC-32C of all before it.
-fn is_record(line: &[u8]) -> bool {
-    let Some(place) = line.len().checked_sub(16) else { return false };
-    let (covered, trailer) = line.split_at(place);
-    let sum = covered.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(
-            sum ^ u32::from(*byte),
-            |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 },
-        )
-    });
-    trailer == format!(",\"c\":\"{:08x}\"}}", !sum).as_bytes()
 }

@@ -7,7 +7,7 @@
 //! (a process is killed), list what power loss would leave there ([`Disk::after_power_loss`]), or let it report an
 //! error from there ([`Fault`]). Time and randomness come from the seed: the same seed gives the same bytes.
 //!
-//! Not modelled: lying disks (but see [`Flaw`]), stale bytes of deleted files, clocks that differ.
+//! Not modelled: lying disks (but see [`Flaw`]), clocks that differ.
 
 #![allow(
     clippy::indexing_slicing,
@@ -19,12 +19,16 @@
     reason = "a testkit: it stops at the first surprise, and its variants are described as a whole"
 )]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sessile_core::{Clock, DirEntry, Durability, Entropy, Fs, FsError, FsErrorKind, Text};
 
+use crate::fuzz::records::MARKER;
+
+/// How many other logs the sectors of a file may have belonged to before.
+const STALE_LOGS_MAX: usize = 4;
 /// What a disk writes as a whole, at best.
 pub const SECTOR_BYTES: usize = 512;
 /// Appends up to this length are cut at every byte, longer ones around the edges of sectors behind it.
@@ -165,6 +169,8 @@ pub enum Loss {
     Hole,
     /// A sector reads as anything.
     Garbage,
+    /// Sectors read as what they held before: whole records of another log, which may have been removed.
+    Stale,
 }
 
 /// What a reboot finds.
@@ -379,7 +385,23 @@ impl Disk {
             for seed in 0..4 {
                 image(Loss::Garbage, from..to, &|bytes| garbage(&mut bytes[from..to], seed + from as u64));
             }
+            for other in self.others(focus) {
+                for to in BTreeSet::from([to, unsynced.end]) {
+                    image(Loss::Stale, from..to, &|bytes| stale(&mut bytes[from..to], other));
+                }
+            }
         }
+    }
+
+    /// Logs that are not the one at `path`, the newest first: those that were removed too, which are on the disk until
+    /// something is written over them.
+    fn others(&self, path: &str) -> impl Iterator<Item = &[u8]> {
+        // Up to the record's id, which is another's where a log has the name of one that was purged before.
+        let named = |bytes: &[u8]| memchr::memmem::find(bytes, b"\"id\":").map(|end| bytes[..end].to_vec());
+        let own = self.bytes(path).and_then(named);
+        let logs = self.files.iter().rev().map(|file| file.bytes.as_slice());
+        let logs = logs.filter(move |bytes| bytes.starts_with(MARKER) && named(bytes) != own);
+        logs.take(STALE_LOGS_MAX)
     }
 
     /// The same files with everything durable, and nothing that no path leads to.
@@ -405,6 +427,15 @@ impl File {
         Arc::make_mut(&mut self.bytes).truncate(durable);
         self.pending.clear();
     }
+}
+
+/// The last records of another log, whole, as many as fit, or its first one cut off; then NULs.
+fn stale(bytes: &mut [u8], log: &[u8]) {
+    let lines = (0..log.len()).filter(|at| *at == 0 || log[at - 1] == b'\n');
+    let from = lines.into_iter().find(|at| log.len() - at <= bytes.len()).unwrap_or(0);
+    let count = bytes.len().min(log.len() - from);
+    bytes[..count].copy_from_slice(&log[from..from + count]);
+    bytes[count..].fill(0);
 }
 
 /// Bytes as no writer makes them, with newlines and beginnings of records among them.
@@ -1024,7 +1055,7 @@ mod tests {
         }
         let mut cut_off = disk.disk();
         cut_off.perform(&Call::Create("z".into(), (*b"z").into()), Stage::Visible).unwrap();
-        let mut found = std::collections::BTreeSet::new();
+        let mut found = BTreeSet::new();
         cut_off.after_power_loss("", &mut |image| {
             let bytes = ["x", "y", "z"].map(|path| image.disk.bytes(path).map(<[u8]>::to_vec));
             found.insert(bytes);

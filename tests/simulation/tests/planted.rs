@@ -43,7 +43,7 @@ enum Part {
 
 use Part::{Crashes, Errors, Flips as Bits, Histories, Long, Pairs as AllPairs};
 
-const FAULTS: [(Planted, &[Part]); 31] = [
+const FAULTS: [(Planted, &[Part]); 32] = [
     (Planted::NoSync, &[Crashes("append synced")]),
     (Planted::FailedSyncAcknowledged, &[Errors("append synced")]),
     (Planted::UnknownOutcomeUnsynced, &[Errors("append synced")]),
@@ -75,6 +75,7 @@ const FAULTS: [(Planted, &[Part]); 31] = [
     (Planted::TrashTakesAppends, &[Histories]),
     (Planted::PurgeUnsynced, &[Crashes("trash and purge a parent")]),
     (Planted::RewriteForgetsOperations, &[Histories]),
+    (Planted::RecordsOfOthers, &[Crashes("append synced")]),
 ];
 
 struct Harness {

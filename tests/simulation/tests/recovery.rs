@@ -8,12 +8,14 @@
     reason = "tests stop at the first surprise"
 )]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use sessile_core::{
     Durability, ErrorKind, ForkOptions, FsErrorKind, NewSession, OpenOptions, Page, Select, Sessions, Store,
     WriteOptions,
 };
-use sessile_simulation::fuzz::records::line;
+use sessile_simulation::fuzz::records;
 use sessile_simulation::sim::{Disk, Fault, Later, SimDisk, SimHost, Stage};
 
 const MIB: usize = 1024 * 1024;
@@ -70,6 +72,11 @@ fn add(disk: &SimDisk, more: &[u8]) {
     change(disk, |bytes| [bytes.as_slice(), more].concat());
 }
 
+/// A record of the session's log.
+fn line(disk: &SimDisk, kind: &str, members: &str) -> String {
+    records::line(&path(&disk.disk()), kind, members)
+}
+
 fn read(store: &mut impl Sessions, seq: u64, limit: u32) -> Page {
     store.read("a", &Select::From { seq, limit }).unwrap()
 }
@@ -97,12 +104,16 @@ fn a_second_beginning_and_an_append_behind_what_is_hidden_do_not_count() {
     let facts = r#"{"scope":"other","status":"idle","created":1,"updated":1,"accessed":1,"active":1}"#;
     let beginning =
         format!(r#""v":1,"session":"b","gen":1,"id":"01JD0000000000000000000000","at":1,"facts":{facts}"#);
-    add(&disk, line("session", &beginning).as_bytes());
+    add(&disk, line(&disk, "session", &beginning).as_bytes());
     for keep in [2, 9] {
         add(
             &disk,
-            line("append", &format!(r#"{STAMP},"n":3,"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#))
-                .as_bytes(),
+            line(
+                &disk,
+                "append",
+                &format!(r#"{STAMP},"n":3,"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#),
+            )
+            .as_bytes(),
         );
     }
     let mut store = open(&disk, 2);
@@ -113,8 +124,12 @@ fn a_second_beginning_and_an_append_behind_what_is_hidden_do_not_count() {
     for (n, keep, visible) in [(3, 1, vec![1, 4]), (4, 0, vec![5]), (7, 6, vec![5, 8])] {
         add(
             &disk,
-            line("append", &format!(r#"{STAMP},"n":{n},"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#))
-                .as_bytes(),
+            line(
+                &disk,
+                "append",
+                &format!(r#"{STAMP},"n":{n},"keep":{keep},"m":[{{"role":"user","parts":[]}}]"#),
+            )
+            .as_bytes(),
         );
         assert_eq!(seqs(&read(&mut open(&disk, 3), 1, 9)), visible, "{n} {keep}");
     }
@@ -164,6 +179,7 @@ fn records_that_are_larger_than_what_is_read_at_once_are_read() {
     assert_eq!(store.get("a").unwrap().message_count, 6);
     // A torn one of that size waits for its writer, and is damage once something follows.
     let torn = line(
+        &disk,
         "append",
         &format!(
             r#"{STAMP},"n":6,"m":[{{"role":"user","parts":[{{"type":"text","text":"{}"}}]}}]"#,
@@ -202,7 +218,8 @@ fn a_log_that_somebody_has_cut_is_read_as_it_is() {
 fn of_very_many_damaged_ranges_the_first_are_named() {
     let (disk, store) = with_messages(1);
     drop(store);
-    let garbage: String = (0..1_200).map(|n| format!("garbage {n}\n{}", line("wish", "\"a\":1"))).collect();
+    let garbage: String =
+        (0..1_200).map(|n| format!("garbage {n}\n{}", line(&disk, "wish", "\"a\":1"))).collect();
     add(&disk, garbage.as_bytes());
     let mut store = open(&disk, 2);
     append(&mut store, "behind");
@@ -420,7 +437,19 @@ fn a_session_whose_file_has_another_name_is_found() {
     put(&disk, "sessions/0/s-00000000000000000000000000-000001.jsonl", b"damage\n".to_vec());
     put(&disk, "sessions/z/h-zzzzzzzzzzzzzzzzzzzzzzzzzz-000001.jsonl", log_a);
     let mut store = open(&disk, 2);
-    assert_eq!(store.get("a").unwrap_err().kind, ErrorKind::Damaged);
+    let error = store.get("a").unwrap_err();
+    assert_eq!((error.kind, error.message.contains("doctor")), (ErrorKind::Damaged, true), "{error}");
+    // The doctor reads each by the name that its records state, and says that it has lost it.
+    let report = doctor(&mut store);
+    let strays: BTreeSet<(&str, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["kind"] == "wrong-name")
+        .map(|finding| (finding["file"].as_str().unwrap(), finding["session"].as_str().unwrap()))
+        .collect();
+    let nowhere = "sessions/z/h-zzzzzzzzzzzzzzzzzzzzzzzzzz-000001.jsonl";
+    assert_eq!(strays, BTreeSet::from([(a.as_str(), "b"), (b.as_str(), "a"), (nowhere, "a")]), "{report}");
     let salvaged = salvage(&mut store, &json!({"session": "a", "id": "new"})).unwrap();
     assert_eq!(salvaged["carried"], 2);
     assert_eq!(texts(&mut store, "new"), ["message 1.", "message 2."]);
@@ -475,17 +504,19 @@ fn more_than_can_be_written_at_once_is_not_salvaged() {
     // A fork that inherits the same message so often that they are too many together.
     let segment = format!(r#"{{"s":"a","g":1,"a":1,"z":1,"u":{end}}}"#);
     let facts = r#"{"scope":"","status":"idle","created":1,"updated":1,"accessed":1,"active":1}"#;
-    let fork = line(
+    let mut store = open(&disk, 2);
+    create_other(&mut store, "huge");
+    drop(store);
+    let path = log_of(&disk.disk(), "huge");
+    let fork = records::line(
+        &path,
         "session",
         &format!(
             r#""v":1,"session":"huge","gen":1,"id":"01JD0000000000000000000000","at":1,"facts":{facts},"from":[{}]"#,
             vec![segment; 18].join(",")
         ),
     );
-    let mut store = open(&disk, 2);
-    create_other(&mut store, "huge");
-    drop(store);
-    put(&disk, &log_of(&disk.disk(), "huge"), fork.into_bytes());
+    put(&disk, &path, fork.into_bytes());
     let mut store = open(&disk, 3);
     assert_eq!(store.get("huge").unwrap().message_count, 18);
     let before: Vec<String> = disk.disk().paths().map(str::to_owned).collect();

@@ -529,7 +529,7 @@ fn a_number_that_no_message_has_takes_no_memory_and_no_time() {
         let changed = text.replacen("\"n\":1,", &format!("\"n\":{HUGE},"), 1);
         let changed = changed.replacen("\"z\":2,", &format!("\"z\":{HUGE},"), 1);
         assert_ne!(text, changed);
-        claimed.put(&path, seal(changed.as_bytes()));
+        claimed.put(&path, seal(&path, changed.as_bytes()));
     }
     let mut store = open(&SimDisk::new(claimed), 2);
     for (id, readable) in [("a", 2), ("child", 1)] {

@@ -33,7 +33,7 @@ pub fn four() -> &'static (Disk, Vec<Session>) {
 pub fn catalogue(data: &[u8]) {
     let (disk, truth) = four();
     let mut disk = disk.clone();
-    disk.put(PATH, seal(data));
+    disk.put(PATH, seal(PATH, data));
     let disk = SimDisk::new(disk);
     read(&disk);
     let mut writer = open(&disk, 3, false).expect("a catalogue does not prevent opening");

@@ -36,7 +36,7 @@ fn unpack(data: &[u8]) -> Disk {
         let file = &data[start + FILE.len()..starts.get(place + 1).copied().unwrap_or(data.len())];
         let end = file.iter().position(|byte| *byte == b'\n').unwrap_or(file.len());
         let path = String::from_utf8_lossy(&file[..end]);
-        disk.put(&path, seal(file.get(end + 1..).unwrap_or_default()));
+        disk.put(&path, seal(&path, file.get(end + 1..).unwrap_or_default()));
     }
     disk
 }

@@ -16,7 +16,7 @@ const BEGAN_MS: u64 = 1_600_000_000_000;
 /// The bytes choose records, their members and where checkpoints stand.
 pub fn fold(data: &[u8]) {
     let (mut disk, path) = base();
-    let mut log = Log::new();
+    let mut log = Log::new(path);
     let mut input = Unstructured::new(data);
     while log.records < RECORDS_MAX && !input.is_empty() && log.record(&mut input).is_ok() {}
     disk.put(path, log.bytes.clone().into_bytes());
@@ -80,6 +80,7 @@ fn repeat(disk: &SimDisk, log: &Log) {
 
 /// A log and what it means.
 struct Log {
+    path: &'static str,
     bytes: String,
     records: usize,
     state: State,
@@ -114,14 +115,14 @@ struct Stamp {
 }
 
 impl Log {
-    fn new() -> Self {
+    fn new(path: &'static str) -> Self {
         let facts = format!(
             r#"{{"status":"active","created":{BEGAN_MS},"updated":{BEGAN_MS},"accessed":{BEGAN_MS},"active":{BEGAN_MS}}}"#
         );
         let members =
             format!(r#""v":1,"session":"a","gen":1,"id":"{}","at":{BEGAN_MS},"facts":{facts}"#, ulid(0));
         let state = State { updated: BEGAN_MS, active: BEGAN_MS, ..State::default() };
-        Self { bytes: records::line("session", &members), records: 0, state }
+        Self { path, bytes: records::line(path, "session", &members), records: 0, state }
     }
 
     fn here(&self) -> u64 {
@@ -143,7 +144,7 @@ impl Log {
     }
 
     fn write(&mut self, kind: &str, members: &str) {
-        self.bytes.push_str(&records::line(kind, members));
+        self.bytes.push_str(&records::line(self.path, kind, members));
     }
 
     /// A number of a message, mostly one that is there.

@@ -10,10 +10,10 @@ use crate::sim::SimDisk;
 pub fn log(data: &[u8]) {
     let (mut disk, path) = base();
     let mut bytes = disk.bytes(path).expect("the log").to_vec();
-    bytes.extend(seal(data));
+    bytes.extend(seal(path, data));
     disk.put(path, bytes.clone());
     let disk = SimDisk::new(disk);
-    let layout = Layout::of(&bytes);
+    let layout = Layout::of(path, &bytes);
     check_report(&disk, path, &layout, bytes.len());
     let mut reader = open(&disk, 2, true).expect("damage does not prevent opening");
     let before = typed(messages(&mut reader, "a", 100));

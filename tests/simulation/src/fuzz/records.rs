@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-const MARKER: &[u8] = b"{\"t\": \"";
+/// How every record begins.
+pub const MARKER: &[u8] = b"{\"t\": \"";
 const SUM: &[u8] = b",\"c\":\"";
 const TRAILER_BYTES: usize = 16;
 /// What stands for the checksum of a record that is to be right.
@@ -24,15 +25,20 @@ fn castagnoli(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |sum, byte| steps[usize::from(sum.to_le_bytes()[0] ^ byte)] ^ sum >> 8)
 }
 
-/// One record as a line, with its newline. `members` is the inside of an object.
-pub fn line(kind: &str, members: &str) -> String {
-    let body = format!("{{\"t\": \"{kind}\",{members}");
-    format!("{body},\"c\":\"{:08x}\"}}\n", castagnoli(body.as_bytes()))
+/// The checksum of a record of the log at `path`.
+fn sum(path: &str, covered: &[u8]) -> u32 {
+    castagnoli(path.as_bytes()) ^ castagnoli(covered)
 }
 
-/// Gives every record that asks for its checksum (`########`) the right one. Without this a fuzzer would never come
+/// One record of the log at `path` as a line, with its newline. `members` is the inside of an object.
+pub fn line(path: &str, kind: &str, members: &str) -> String {
+    let body = format!("{{\"t\": \"{kind}\",{members}");
+    format!("{body},\"c\":\"{:08x}\"}}\n", sum(path, body.as_bytes()))
+}
+
+/// Gives every record of the log at `path` that asks for its checksum (`########`) the right one. Without this a fuzzer would never come
 /// past the checksum: what it changes would be damage, and nothing else.
-pub fn seal(bytes: &[u8]) -> Vec<u8> {
+pub fn seal(path: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut begin = 0;
     let mut at = 0;
@@ -42,7 +48,7 @@ pub fn seal(bytes: &[u8]) -> Vec<u8> {
             begin = out.len();
         }
         if rest.starts_with(ASKS_FOR_SUM) {
-            let sum = castagnoli(&out[begin..]);
+            let sum = sum(path, &out[begin..]);
             out.extend(format!(",\"c\":\"{sum:08x}\"}}").bytes());
             at += ASKS_FOR_SUM.len();
             continue;
@@ -80,25 +86,25 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Takes a log apart as the page says.
-    pub fn of(bytes: &[u8]) -> Self {
+    /// Takes the log at `path` apart as the page says.
+    pub fn of(path: &str, bytes: &[u8]) -> Self {
         let mut layout = Self::default();
         while let Some(length) = bytes[layout.end..].iter().position(|byte| *byte == b'\n') {
             let line = layout.end..layout.end + length;
-            if is_record(&bytes[line.clone()]) {
+            if is_record(path, &bytes[line.clone()]) {
                 layout.records.push(line.clone());
             } else {
-                let decided = layout.pieces(bytes, line.clone());
+                let decided = layout.pieces(path, bytes, line.clone());
                 layout.damage(decided, line.end);
             }
             layout.end = line.end + 1;
         }
-        layout.end = layout.pieces(bytes, layout.end..bytes.len());
+        layout.end = layout.pieces(path, bytes, layout.end..bytes.len());
         layout
     }
 
     /// Cuts before each marker. Returns the end of what is decided if nothing follows.
-    fn pieces(&mut self, bytes: &[u8], line: Range<usize>) -> usize {
+    fn pieces(&mut self, path: &str, bytes: &[u8], line: Range<usize>) -> usize {
         let marks = |at: &usize| bytes[*at..line.end].starts_with(MARKER);
         let starts: Vec<usize> = line.clone().filter(marks).collect();
         let mut decided = line.start;
@@ -106,7 +112,7 @@ impl Layout {
             self.damage(decided, *start);
             decided = *start;
             let piece = &bytes[*start..starts.get(place + 1).copied().unwrap_or(line.end)];
-            let sum = (TRAILER_BYTES..=piece.len()).find(|length| sums_up(&piece[..*length]));
+            let sum = (TRAILER_BYTES..=piece.len()).find(|length| sums_up(path, &piece[..*length]));
             if let Some(length) = sum.filter(|length| std::str::from_utf8(&piece[..*length]).is_ok()) {
                 self.records.push(*start..start + length);
                 decided = start + length;
@@ -126,17 +132,18 @@ impl Layout {
 }
 
 /// Whether the bytes end with their checksum.
-fn sums_up(bytes: &[u8]) -> bool {
+fn sums_up(path: &str, bytes: &[u8]) -> bool {
     let (covered, trailer) = bytes.split_at(bytes.len() - TRAILER_BYTES);
     trailer.starts_with(SUM)
         && trailer.ends_with(b"\"}")
-        && trailer == format!(",\"c\":\"{:08x}\"}}", castagnoli(covered)).as_bytes()
+        && trailer == format!(",\"c\":\"{:08x}\"}}", sum(path, covered)).as_bytes()
 }
 
-fn is_record(line: &[u8]) -> bool {
+/// Whether a line, without its newline, is one record of the log at `path`.
+pub fn is_record(path: &str, line: &[u8]) -> bool {
     line.starts_with(MARKER)
         && line.len() >= TRAILER_BYTES
-        && sums_up(line)
+        && sums_up(path, line)
         && std::str::from_utf8(line).is_ok()
 }
 
@@ -148,23 +155,23 @@ mod tests {
     fn checksums_are_those_of_the_page() {
         assert_eq!(castagnoli(b"123456789"), 0xe306_9283);
         assert_eq!(
-            line("+", "\"m\":3,\"o\":5,\"x\":\"a\\\"b\""),
+            line("log", "+", "\"m\":3,\"o\":5,\"x\":\"a\\\"b\""),
             "{\"t\": \"+\",\"m\":3,\"o\":5,\"x\":\"a\\\"b\",\"c\":\"0fefca06\"}\n"
         );
     }
 
     #[test]
     fn what_is_unsealed_is_sealed_to_the_same() {
-        let text = format!("{}torn{}\n\0", line("a", "\"x\":1"), line("b", "\"x\":{}"));
+        let text = format!("{}torn{}\n\0", line("log", "a", "\"x\":1"), line("log", "b", "\"x\":{}"));
         assert_ne!(unseal(text.as_bytes()), text.as_bytes());
-        assert_eq!(seal(&unseal(text.as_bytes())), text.as_bytes());
+        assert_eq!(seal("log", &unseal(text.as_bytes())), text.as_bytes());
     }
 
     #[test]
     fn a_log_is_taken_apart() {
-        let (a, b) = (line("a", "\"x\":1"), line("b", "\"x\":2"));
+        let (a, b) = (line("log", "a", "\"x\":1"), line("log", "b", "\"x\":2"));
         let text = format!("{a}torn{b}\0\n\n{}", &a[..20]);
-        let layout = Layout::of(text.as_bytes());
+        let layout = Layout::of("log", text.as_bytes());
         let at = a.len() + 4;
         assert_eq!(layout.records, [0..a.len() - 1, at..at + b.len() - 1]);
         let behind = (at + b.len()) as u64;
