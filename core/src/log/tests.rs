@@ -923,6 +923,130 @@ fn a_message_has_its_changes_in_file_order() {
     assert_eq!(inherited[1].json, stored[1].json);
 }
 
+/// An update of a message.
+fn update(made: &mut Made, m: u64, patch: &'static str) {
+    let stamp = made.stamp();
+    made.put(&Record::Update(UpdateRecord { stamp, m, patch: Some(raw(patch).unwrap()), add: Vec::new() }));
+}
+
+#[test]
+fn a_message_is_read_at_its_place_with_what_changes_it() {
+    let mut made = Made::new();
+    made.messages(1, 0);
+    let (a, b) = (message("a."), message("b."));
+    let m = vec![a.as_str(), b.as_str()];
+    made.put(&Record::Append(AppendRecord { stamp: made.stamp(), n: 1, keep: None, m }));
+    // Two changes that follow on each other, and one apart.
+    made.grow(2, 2, "x").grow(2, 3, "y").grow(3, 2, "z");
+    update(&mut made, 2, "{\"role\":\"assistant\"}");
+    made.messages(1, 0);
+    let mut disk = made.disk();
+    let log = whole(&mut disk);
+    let placed = log.placed(&mut disk, (1, 4), usize::MAX).unwrap();
+    let stored: Vec<_> = placed.iter().map(|(stored, _)| stored.clone()).collect();
+    assert_eq!(stored, log.messages(&mut disk, &[(1, 4)], usize::MAX).unwrap());
+    let range = |from: usize, to: usize| {
+        let at = |record: usize| made.starts[record] as u64;
+        (at(from), at(to) - at(from) - 1)
+    };
+    let changes: Vec<_> = placed.iter().map(|(_, place)| place.changes.clone()).collect();
+    assert_eq!(changes, [vec![], vec![range(3, 5), range(6, 7)], vec![range(5, 6)], vec![]]);
+    let read = |disk: &mut Disk, seq: u64, place: &Place| Log::read_place(disk, PATH, seq, place).unwrap();
+    for (stored, place) in &placed {
+        assert_eq!(read(&mut disk, stored.seq, place).as_ref(), Some(&stored.json), "{place:?}");
+        let from = usize::try_from(place.from).unwrap();
+        assert!(disk.text().split_at(from).1.starts_with("{\"role\""), "{place:?}");
+    }
+    // Of ranges that hold changes of others too, only its own count.
+    for (stored, place) in &placed[1..3] {
+        let place = Place { changes: vec![range(3, 7)], ..place.clone() };
+        assert_eq!(read(&mut disk, stored.seq, &place).as_ref(), Some(&stored.json));
+    }
+    // Once a change is damaged nobody knows the message; once the message is, neither.
+    disk.bytes[made.starts[4] + 30] = b'#';
+    let after: Vec<_> = placed.iter().map(|(stored, place)| read(&mut disk, stored.seq, place)).collect();
+    assert_eq!(after.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true, true]);
+    disk.bytes[usize::try_from(placed[2].1.from).unwrap() + 5] = b'#';
+    assert_eq!(read(&mut disk, 3, &placed[2].1), None);
+}
+
+#[test]
+fn places_come_in_pages_of_whole_records() {
+    let mut made = Made::new();
+    made.messages(2, 700 * KIB);
+    let json = message(&"y".repeat(MIB / 4));
+    made.put(&Record::Append(AppendRecord { stamp: made.stamp(), n: 2, keep: None, m: vec![&json; 8] }));
+    made.messages(2, MIB);
+    let mut disk = made.disk();
+    let mut log = whole(&mut disk);
+    log.forget_tail();
+    let ends: Vec<usize> = made.starts.iter().skip(1).copied().chain([made.text.len()]).collect();
+    for (bytes, last, records, batches) in
+        [(0, None, 0, 0), (1, Some(2), 2, 1), (3 * MIB / 2, Some(10), 3, 2), (usize::MAX, Some(12), 5, 4)]
+    {
+        disk.reads.clear();
+        let placed = log.placed(&mut disk, (1, 12), bytes).unwrap();
+        assert_eq!(placed.last().map(|(stored, _)| stored.seq), last, "{bytes}");
+        // Each record once, without the newline behind a batch of them.
+        assert_eq!(disk.bytes_read(), (ends[records] - ends[0] - batches) as u64, "{bytes}");
+    }
+    let placed = log.placed(&mut disk, (2, 3), usize::MAX).unwrap();
+    assert_eq!(placed.iter().map(|(stored, _)| stored.seq).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn the_messages_that_a_log_changes_are_told_from_any_record_on() {
+    let mut made = Made::new();
+    made.messages(3, 0).grow(1, 2, "a").check().grow(2, 2, "b");
+    update(&mut made, 3, "{\"role\":\"assistant\"}");
+    made.messages(1, 0);
+    let mut disk = made.disk();
+    let log = whole(&mut disk);
+    let behind = |record: usize| made.starts[record] as u64 + 1;
+    let all = (BTreeSet::from([1, 2, 3]), behind(7));
+    assert_eq!(log.changed(), all);
+    for (record, changed) in [
+        (0, all.clone()),
+        (4, all),
+        (5, (BTreeSet::from([2, 3]), behind(7))),
+        (7, (BTreeSet::from([3]), behind(7))),
+        (8, (BTreeSet::new(), 0)),
+    ] {
+        let from = made.starts[record] as u64;
+        assert_eq!(log.changed_since(&mut disk, from).unwrap(), changed, "{record}");
+    }
+    disk.reads.clear();
+    assert_eq!(log.changed_since(&mut disk, log.end()).unwrap(), (BTreeSet::new(), 0));
+    assert_eq!(disk.reads, []);
+    let mut unchanged = Made::new();
+    assert_eq!(whole(&mut unchanged.messages(1, 0).disk()).changed(), (BTreeSet::new(), 0));
+}
+
+#[test]
+fn a_log_whose_last_messages_are_wanted_is_read_once() {
+    let mut made = Made::new();
+    made.messages(3, MIB).check().messages(3, 10).check().messages(1, 10);
+    let tail = (made.text.len() - 96 * KIB) as u64;
+    for (last, from) in [(1, 7), (2, 4), (4, 4), (0, 7)] {
+        let mut disk = made.disk();
+        let log = Log::load_last(&mut disk, PATH, last).unwrap();
+        assert_eq!(comparable(log.state()), comparable(&made.state), "{last}");
+        assert_eq!(log.readable(1, 9), [(from, 7)], "{last}");
+        assert_eq!(log.folded.index.asked, last > 0);
+        assert_eq!(disk.reads, [(tail, 96 * KIB as u64)], "{last}");
+    }
+    // More than lie behind the first checkpoint, and than there are.
+    for last in [5, 8] {
+        let log = Log::load_last(&mut made.disk(), PATH, last).unwrap();
+        assert_eq!((log.state(), log.readable(1, 9)), (&made.state, vec![(1, 7)]), "{last}");
+    }
+    // Of a log without a checkpoint nothing is known beforehand.
+    let mut made = Made::new();
+    made.messages(3, 10);
+    let log = Log::load_last(&mut made.disk(), PATH, 1).unwrap();
+    assert_eq!((log.state(), log.readable(1, 9)), (&made.state, vec![(1, 3)]));
+}
+
 #[test]
 fn changes_of_what_lies_before_an_index_are_left_alone() {
     let mut made = Made::new();
